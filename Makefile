@@ -1,0 +1,24 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup demo test test-fast check bench
+setup: .venv/.installed
+
+.venv/.installed: requirements.txt requirements-dev.txt pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+demo: setup
+	@$(BIN)/python scripts/agent_flow.py run -c config.json -c config.replay.json
+
+test: setup
+	@$(BIN)/pytest -m "not slow and not bench"
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

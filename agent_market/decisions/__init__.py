@@ -1,0 +1,1 @@
+"""Regimes, modes, risk and sizing: what a prediction is turned into."""

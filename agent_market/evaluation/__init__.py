@@ -1,0 +1,1 @@
+"""Metrics, backtest results and the report."""

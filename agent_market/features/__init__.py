@@ -1,0 +1,1 @@
+"""Causal features computed from candles."""

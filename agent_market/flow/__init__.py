@@ -1,0 +1,1 @@
+"""Durable steps: the loop from data to report."""

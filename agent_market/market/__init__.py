@@ -1,0 +1,1 @@
+"""Candles and side data, the simulator and the replay exchange."""

@@ -1,0 +1,1 @@
+"""An exchange on loopback that speaks the Binance protocol over stored data."""

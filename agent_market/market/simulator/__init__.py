@@ -1,0 +1,1 @@
+"""The embedded market: consistent data from one seed, with planted, documented alpha."""

@@ -1,0 +1,15 @@
+"""Files that survive being killed at any byte, and content hashes."""
+
+from agent_market.store.atomic import read_json, write_bytes, write_json, write_text, write_with
+from agent_market.store.hashing import hash_bytes, hash_files, hash_json
+
+__all__ = [
+    "hash_bytes",
+    "hash_files",
+    "hash_json",
+    "read_json",
+    "write_bytes",
+    "write_json",
+    "write_text",
+    "write_with",
+]
