@@ -72,6 +72,55 @@ class ReplaySettings(Section):
     port: int = Field(default=8480, ge=1, le=65535)
 
 
+class RegimeSettings(Section):
+    """When the market counts as trending, ranging or shocked.
+
+    window_candles : length of every measure.
+    trend_efficiency : net move over path length from which on the market trends, 0..1.
+    shock_z : a candle's move, in standard deviations of those before it, that makes a shock.
+    shock_memory_candles : how long a shock lasts.
+    """
+
+    window_candles: int = Field(default=72, ge=10, le=2000)
+    trend_efficiency: float = Field(default=0.25, gt=0, lt=1)
+    shock_z: float = Field(default=4.0, gt=0)
+    shock_memory_candles: int = Field(default=6, ge=1)
+
+
+class ModeSettings(Section):
+    """What each mode asks for before it enters.
+
+    window_candles : of the mean, the deviation and the range that breakouts leave.
+    deviation_z : distance from the mean, in standard deviations, that mean reversion asks for.
+    entry_edge_bps : predicted return that every entry asks for; keep it above the round-trip cost.
+    """
+
+    window_candles: int = Field(default=72, ge=10, le=2000)
+    deviation_z: float = Field(default=1.0, ge=0)
+    entry_edge_bps: float = Field(default=12.0, ge=0)
+
+
+class SizingSettings(Section):
+    """Stake and leverage.
+
+    target_volatility_bps : candle volatility at which a full stake at leverage 1 is put on.
+    full_confidence_bps : predicted return from which on the stake is full.
+    floor : smallest share of a full stake.
+    leverage_buckets : the leverages that may be used.
+    """
+
+    target_volatility_bps: float = Field(default=25.0, gt=0)
+    full_confidence_bps: float = Field(default=30.0, gt=0)
+    floor: float = Field(default=0.2, ge=0, le=1)
+    leverage_buckets: tuple[float, ...] = (1.0, 2.0, 3.0)
+
+
+class ExitSettings(Section):
+    """When a trade has had its time."""
+
+    max_holding_candles: int = Field(default=48, ge=1)
+
+
 class AgentMarketSettings(Section):
     """The whole section `agent_market`."""
 
@@ -79,6 +128,10 @@ class AgentMarketSettings(Section):
     timerange: str | None = None
     market: MarketSettings = MarketSettings()
     replay: ReplaySettings = ReplaySettings()
+    regime: RegimeSettings = RegimeSettings()
+    modes: ModeSettings = ModeSettings()
+    sizing: SizingSettings = SizingSettings()
+    exits: ExitSettings = ExitSettings()
 
 
 def load_settings(config: Mapping[str, Any]) -> AgentMarketSettings:

@@ -1,1 +1,5 @@
-"""The only room that imports freqtrade."""
+"""The only room that imports freqtrade: base classes of our FreqAI models."""
+
+from agent_market.bridge.regressor import AgentMarketRegressor
+
+__all__ = ["AgentMarketRegressor"]

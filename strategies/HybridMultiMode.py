@@ -1,0 +1,184 @@
+from datetime import datetime
+from typing import Any
+
+from freqtrade.persistence import Trade
+from freqtrade.strategy import IStrategy
+from pandas import DataFrame
+
+from agent_market.decisions import (
+    Mode,
+    choose_modes,
+    exit_reason,
+    leverage_for,
+    measure_regime,
+    stake_fraction,
+)
+from agent_market.features import add_calendar_features, add_candle_features, add_period_features
+from agent_market.market.candles import timeframe_seconds
+from agent_market.settings import load_settings
+
+PREDICTION = "&-forward_return"
+
+
+class HybridMultiMode(IStrategy):
+    """
+    Trend, mean reversion and event breakout, chosen by a causal regime and confirmed by FreqAI.
+
+    Hooks only: the rules are in `agent_market.decisions`, the features in `agent_market.features`,
+    the thresholds in the section `agent_market` of the configuration.
+    """
+
+    INTERFACE_VERSION = 3
+    timeframe = "5m"
+    can_short = True
+    process_only_new_candles = True
+    startup_candle_count = 150
+    minimal_roi = {"0": 10}
+    stoploss = -0.06
+    use_exit_signal = True
+
+    plot_config = {
+        "main_plot": {},
+        "subplots": {
+            "Prediction": {
+                PREDICTION: {"color": "#1f77b4"},
+                "do_predict": {"color": "#c7c7c7"},
+            },
+            "Regime": {
+                "am_regime": {"color": "#9467bd"},
+                "am_trend": {"color": "#8c564b"},
+            },
+            "Mode": {
+                "am_mode": {"color": "#2ca02c"},
+                "am_direction": {"color": "#d62728"},
+            },
+        },
+    }
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self.settings = load_settings(config)
+
+    @property
+    def protections(self) -> list[dict[str, Any]]:
+        return [
+            {"method": "CooldownPeriod", "stop_duration_candles": 2},
+            {
+                "method": "StoplossGuard",
+                "lookback_period_candles": 288,
+                "trade_limit": 4,
+                "stop_duration_candles": 72,
+                "only_per_pair": False,
+            },
+            {
+                "method": "MaxDrawdown",
+                "lookback_period_candles": 2016,
+                "trade_limit": 20,
+                "stop_duration_candles": 144,
+                "max_allowed_drawdown": 0.15,
+            },
+        ]
+
+    def feature_engineering_expand_all(
+        self, dataframe: DataFrame, period: int, metadata: dict[str, Any], **kwargs: Any
+    ) -> DataFrame:
+        return add_period_features(dataframe, period)
+
+    def feature_engineering_expand_basic(
+        self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
+    ) -> DataFrame:
+        return add_candle_features(dataframe)
+
+    def feature_engineering_standard(
+        self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
+    ) -> DataFrame:
+        return add_calendar_features(dataframe, self.timeframe)
+
+    def set_freqai_targets(
+        self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
+    ) -> DataFrame:
+        horizon = self.freqai_info["feature_parameters"]["label_period_candles"]
+        close = dataframe["close"]
+        return dataframe.join((close.shift(-horizon) / close - 1).rename(PREDICTION))
+
+    def populate_indicators(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
+        dataframe = self.freqai.start(dataframe, metadata, self)
+        regime = measure_regime(dataframe, self.settings.regime)
+        modes = choose_modes(
+            dataframe,
+            regime,
+            dataframe[PREDICTION],
+            dataframe["do_predict"] == 1,
+            self.settings.modes,
+        )
+        return dataframe.join(regime).join(modes)
+
+    def populate_entry_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
+        for column, direction in (("enter_long", 1), ("enter_short", -1)):
+            enters = dataframe["am_direction"] == direction
+            dataframe.loc[enters, column] = 1
+            for mode in Mode:
+                dataframe.loc[enters & (dataframe["am_mode"] == mode), "enter_tag"] = mode.tag
+        return dataframe
+
+    def populate_exit_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
+        return dataframe
+
+    def custom_exit(
+        self,
+        pair: str,
+        trade: Trade,
+        current_time: datetime,
+        current_rate: float,
+        current_profit: float,
+        **kwargs: Any,
+    ) -> str | None:
+        candle = self._last_candle(pair)
+        if candle is None:
+            return None
+        age = (current_time - trade.date_last_filled_utc).total_seconds()
+        return exit_reason(
+            direction=-1 if trade.is_short else 1,
+            age_candles=age / timeframe_seconds(self.timeframe),
+            prediction=candle[PREDICTION],
+            trusted=candle["do_predict"] == 1,
+            deviation_z=candle["am_deviation_z"],
+            mode=trade.enter_tag or "",
+            modes=self.settings.modes,
+            exits=self.settings.exits,
+        )
+
+    def custom_stake_amount(
+        self,
+        pair: str,
+        current_time: datetime,
+        current_rate: float,
+        proposed_stake: float,
+        min_stake: float | None,
+        max_stake: float,
+        **kwargs: Any,
+    ) -> float:
+        candle = self._last_candle(pair)
+        if candle is None:
+            return 0
+        fraction = stake_fraction(candle[PREDICTION], candle["am_volatility"], self.settings.sizing)
+        return min(max(proposed_stake * fraction, min_stake or 0), max_stake)
+
+    def leverage(
+        self,
+        pair: str,
+        current_time: datetime,
+        current_rate: float,
+        proposed_leverage: float,
+        max_leverage: float,
+        **kwargs: Any,
+    ) -> float:
+        candle = self._last_candle(pair)
+        if candle is None:
+            return 1
+        return leverage_for(candle["am_volatility"], max_leverage, self.settings.sizing)
+
+    def _last_candle(self, pair: str) -> Any:
+        """Return the newest closed candle; in a backtest the data provider hides later ones."""
+        dataframe, _ = self.dp.get_analyzed_dataframe(pair, self.timeframe)
+        return None if dataframe.empty else dataframe.iloc[-1]
