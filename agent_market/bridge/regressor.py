@@ -14,6 +14,7 @@ import pandas as pd
 from freqtrade.exceptions import OperationalException
 from freqtrade.freqai.base_models.BaseRegressionModel import BaseRegressionModel
 from freqtrade.freqai.data_kitchen import FreqaiDataKitchen
+from freqtrade.strategy import IStrategy
 
 from agent_market.bridge.windows import TrainedWindow
 
@@ -54,6 +55,27 @@ class AgentMarketRegressor(BaseRegressionModel):
         Return the weight of each feature, in the order of the training columns, not negative.
         :param estimator: what `fit_estimator` returned
         """
+
+    def start_backtesting(
+        self,
+        dataframe: pd.DataFrame,
+        metadata: dict[str, Any],
+        dk: FreqaiDataKitchen,
+        strategy: IStrategy,
+    ) -> FreqaiDataKitchen:
+        """
+        Backtest as FreqAI does, and predict the last candle too.
+
+        FreqAI's windows end one candle before the data, and the strategy would read a zero there;
+        `freqtrade lookahead-analysis` takes that zero for look-ahead bias.
+        :param dataframe: candles of the whole backtest and the training period before it
+        :param metadata: the pair
+        :param dk: FreqAI's data kitchen of this pair
+        :param strategy: the strategy
+        :return: the data kitchen, with predictions
+        """
+        dk.backtesting_timeranges[-1].stopts += self.base_tf_seconds
+        return super().start_backtesting(dataframe, metadata, dk, strategy)
 
     def train(
         self, unfiltered_df: pd.DataFrame, pair: str, dk: FreqaiDataKitchen, **kwargs: Any
