@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,11 +65,48 @@ class MarketSettings(Section):
     simulator: SimulatorSettings = SimulatorSettings()
 
 
+class FaultSettings(Section):
+    """What the replay exchange does wrong on purpose; every share is 0..1, 0 turns it off.
+
+    error_share : of REST requests answered 503.
+    rate_limit_share : of REST requests answered 429 with `Retry-After: retry_after_seconds`.
+    timeout_share : of REST requests answered only after `timeout_seconds`.
+    cut_share : of REST requests whose connection is cut in the middle of the answer.
+    socket_cuts_per_minute : how often each WebSocket connection is cut, on average.
+    late_candle_share : of candles shown as closed only `late_candle_seconds` after their close.
+    duplicate_candle_share, missing_candle_share : of candles sent twice, or never.
+    """
+
+    seed: int = Field(default=7, ge=0)
+    error_share: float = Field(default=0, ge=0, le=1)
+    rate_limit_share: float = Field(default=0, ge=0, le=1)
+    retry_after_seconds: int = Field(default=5, ge=0)
+    timeout_share: float = Field(default=0, ge=0, le=1)
+    timeout_seconds: float = Field(default=15, ge=0)
+    cut_share: float = Field(default=0, ge=0, le=1)
+    socket_cuts_per_minute: float = Field(default=0, ge=0)
+    late_candle_share: float = Field(default=0, ge=0, le=1)
+    late_candle_seconds: float = Field(default=20, ge=0)
+    duplicate_candle_share: float = Field(default=0, ge=0, le=1)
+    missing_candle_share: float = Field(default=0, ge=0, le=1)
+
+
 class ReplaySettings(Section):
-    """The replay exchange that stands in for Binance on this machine."""
+    """The replay exchange that stands in for Binance on this machine.
+
+    port : 0 takes any free one.
+    clock : `live` moves history to now and lets it go on; `as-stored` shows it as it is.
+    reserve_days : history kept ahead of now in `live`; None: 10 % of the span, at most 30 days.
+    epoch : the moment to which `live` fits the history; None: the start of the server. Pin it so
+        that a restart serves the same history.
+    """
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8480, ge=1, le=65535)
+    port: int = Field(default=8480, ge=0, le=65535)
+    clock: Literal["as-stored", "live"] = "live"
+    reserve_days: float | None = Field(default=None, ge=0)
+    epoch: datetime | None = None
+    faults: FaultSettings = FaultSettings()
 
 
 class RegimeSettings(Section):
@@ -121,6 +158,17 @@ class ExitSettings(Section):
     max_holding_candles: int = Field(default=48, ge=1)
 
 
+class FlowSettings(Section):
+    """The durable flow.
+
+    database_url : where its steps are recorded; None: SQLite below `state_dir`.
+    summary_path : the newest backtest summary, read by agents and by people.
+    """
+
+    database_url: str | None = None
+    summary_path: Path = Path("user_data/llm_feedback/latest_backtest_summary.json")
+
+
 class AgentMarketSettings(Section):
     """The whole section `agent_market`."""
 
@@ -132,6 +180,7 @@ class AgentMarketSettings(Section):
     modes: ModeSettings = ModeSettings()
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
+    flow: FlowSettings = FlowSettings()
 
 
 def load_settings(config: Mapping[str, Any]) -> AgentMarketSettings:
