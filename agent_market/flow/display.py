@@ -1,0 +1,104 @@
+"""Tables of plans, runs and results for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from agent_market.flow.history import RunRecord
+from agent_market.flow.plan import Decision
+
+_COLORS = {
+    "complete": "green",
+    "skipped": "cyan",
+    "running": "yellow",
+    "interrupted": "yellow",
+    "failed": "red",
+}
+
+
+def plan_table(decisions: Iterable[Decision]) -> Table:
+    """Return what would happen to each step, and why."""
+    table = Table("step", "action", "why", title="Plan")
+    for decision in decisions:
+        table.add_row(decision.step.name, decision.action, decision.reason)
+    return table
+
+
+def run_table(record: RunRecord, *, is_held: bool) -> Table:
+    """Return the steps of one run."""
+    content = record.read()
+    title = f"Run {record.run_id}: {run_state(content, is_held=is_held)}"
+    table = Table("step", "state", "seconds", "attempts", "why", title=title)
+    for step in content["steps"]:
+        seconds = "" if step["seconds"] is None else f"{step['seconds']:.1f}"
+        table.add_row(
+            step["name"],
+            _colored(step["state"]),
+            seconds,
+            str(step["attempts"]),
+            step["reason"] or "",
+        )
+    return table
+
+
+def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
+    """Return one row per run, oldest first."""
+    table = Table("run", "state", "started", "strategy", "steps done", title="History")
+    for record in records:
+        content = record.read()
+        done = [s["name"] for s in content["steps"] if s["state"] in ("complete", "skipped")]
+        table.add_row(
+            record.run_id,
+            _colored(run_state(content, is_held=is_held)),
+            content["started"][:19],
+            content.get("strategy") or "",
+            ", ".join(done),
+        )
+    return table
+
+
+def run_state(content: Mapping[str, Any], *, is_held: bool) -> str:
+    """Return a run's state; one that says it runs while nobody holds the lock was killed."""
+    state = str(content["state"])
+    return "interrupted" if state == "running" and not is_held else state
+
+
+def result_table(summary: Mapping[str, Any]) -> Table:
+    """Return trades, profit, drawdown, Sharpe ratio and information coefficient, also per mode."""
+    backtest, totals = summary["backtest"], summary["totals"]
+    title = f"{backtest['strategy']}, {backtest['model'] or 'no model'}, {backtest['timerange']}"
+    table = Table(
+        *["", "trades", "profit %", "win %", "max drawdown %", "daily Sharpe", "mean IC"],
+        title=title,
+    )
+    correlation = summary["predictions"].get("overall", {})
+    table.add_row(
+        "all",
+        str(totals["trades"]),
+        _figure(totals["net_profit_percent"]),
+        _percent(totals["win_rate"]),
+        _figure(totals["max_drawdown_percent"]),
+        _figure(totals["daily_sharpe"]),
+        _figure(correlation.get("mean_ic"), digits=4),
+    )
+    for mode in summary["by_mode"]:
+        profit = 100 * mode["net_profit"] / backtest["starting_balance"]
+        row = (mode["mode"], str(mode["trades"]), _figure(profit), _percent(mode["win_rate"]))
+        table.add_row(*row)
+    return table
+
+
+def _figure(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return _figure(None if share is None else 100 * share, digits=1)
+
+
+def _colored(state: str) -> str:
+    color = _COLORS.get(state)
+    return f"[{color}]{state}[/{color}]" if color else state

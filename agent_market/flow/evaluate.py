@@ -1,0 +1,68 @@
+"""Steps `summarize` and `report`: what the backtest showed, for programs and for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent_market.flow.inputs import Inputs, code_hashes, library_versions
+from agent_market.flow.outputs import Manifest
+from agent_market.flow.run_backtest import result_paths
+from agent_market.flow.setup import Setup
+from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
+from agent_market.store import hash_json, read_json, write_json, write_text
+
+
+def evaluation_inputs(setup: Setup, upstream: Upstream) -> Inputs:
+    """Return the evaluation's code and the keys of the outputs it reads."""
+    code = code_hashes("evaluation", "market/candles.py") | library_versions()
+    return Inputs(code, upstream={name: manifest.key for name, manifest in upstream.items()})
+
+
+def write_summary(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
+    """Write `summary.json` in the run's folder."""
+    from agent_market.evaluation import summarize
+
+    path = place.folder / "summary.json"
+    write_json(path, summarize(_artifacts(setup, upstream["backtest"])))
+    return StepOutput([path], {"summary": str(path)})
+
+
+def publish_summary(setup: Setup, manifest: Manifest) -> None:
+    """Copy the summary to where other programs look for the newest one."""
+    content = Path(manifest.facts["summary"]).read_text(encoding="utf-8")
+    target = setup.settings.flow.summary_path
+    if not target.is_file() or target.read_text(encoding="utf-8") != content:
+        write_text(target, content)
+
+
+def write_html_report(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
+    """Write `report.html` in the run's folder."""
+    from agent_market.evaluation import write_report
+
+    path = place.folder / "report.html"
+    summary = read_json(Path(upstream["summarize"].facts["summary"]))
+    write_report(summary, _artifacts(setup, upstream["backtest"]), path)
+    return StepOutput([path], {"report": str(path)})
+
+
+def _artifacts(setup: Setup, backtest: Manifest):  # type: ignore[no-untyped-def]
+    from agent_market.evaluation import BacktestArtifacts
+
+    result, models = result_paths(backtest)
+    return BacktestArtifacts(
+        result_path=result,
+        models_dir=models,
+        datadir=setup.datadir,
+        config=setup.config,
+        provenance={
+            "data_hash": hash_json(backtest.inputs["data"]),
+            "code_version": hash_json(backtest.inputs["code"]),
+            "config_hash": hash_json(backtest.inputs["config"]),
+        },
+    )
+
+
+SUMMARIZE = Step(
+    "summarize", ("backtest",), evaluation_inputs, write_summary, publish=publish_summary
+)
+REPORT = Step("report", ("backtest", "summarize"), evaluation_inputs, write_html_report)

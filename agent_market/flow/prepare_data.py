@@ -1,0 +1,146 @@
+"""Step `data`: a data directory that holds everything the backtest reads."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from agent_market.errors import ConfigError, DataError
+from agent_market.flow.configuration import without_environment
+from agent_market.flow.data_needs import (
+    DataNeeds,
+    data_needs,
+    nearest_pair,
+    needed_files,
+    verify_coverage,
+)
+from agent_market.flow.inputs import Inputs, code_hashes, file_hash, library_versions
+from agent_market.flow.processes import run_logged
+from agent_market.flow.setup import Setup
+from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
+from agent_market.market.candles import timeframe_seconds
+from agent_market.settings import SimulatorSettings
+from agent_market.store import write_json, write_text
+
+logger = logging.getLogger(__name__)
+
+# Marks a directory that the simulator may overwrite, from before its first file is written.
+_OWNED = ".agent_market_simulated"
+
+
+def data_inputs(setup: Setup, upstream: Upstream) -> Inputs:
+    """Return what the data directory's content depends on, by its source."""
+    if setup.source == "simulator":
+        _check_simulated_span(data_needs(setup), setup.settings.market.simulator)
+        return Inputs(
+            code=code_hashes("market/simulator", "market/candles.py", "market/sidedata.py"),
+            config={"simulator": setup.settings.market.simulator.model_dump(mode="json")},
+        )
+    if setup.source == "exchange":
+        return Inputs(code=library_versions(), config=_download_config(setup))
+    return Inputs(code={}, data=stored_data(setup))
+
+
+def stored_data(setup: Setup) -> dict[str, str]:
+    """Return the hash of every file the backtest reads, after a check that they cover its span.
+
+    Raises
+    ------
+    DataError
+        A pair, a file or a part of the time range is missing.
+    """
+    needs = data_needs(setup)
+    files = needed_files(needs, setup.datadir)
+    verify_coverage(needs, setup.datadir)
+    return {path.relative_to(setup.datadir).as_posix(): file_hash(path) for path in files}
+
+
+def prepare_data(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
+    """Fill the data directory from its source and check that it covers the run."""
+    if setup.source == "simulator":
+        _simulate(setup)
+    elif setup.source == "exchange":
+        _download(setup, place.folder)
+    paths = [setup.datadir / name for name in stored_data(setup)]
+    if setup.source == "simulator":
+        # The market is one output, whichever pairs of it this run reads.
+        paths = sorted(path for path in setup.datadir.rglob("*") if path.is_file())
+    return StepOutput(paths, {"datadir": str(setup.datadir), "files": len(paths)})
+
+
+def _simulate(setup: Setup) -> None:
+    from agent_market.market.simulator import write_market
+
+    owned, manifest = setup.datadir / _OWNED, setup.datadir / "market.json"
+    is_ours = owned.is_file() or manifest.is_file()
+    if setup.datadir.is_dir() and any(setup.datadir.iterdir()) and not is_ours:
+        raise ConfigError(
+            f"agent_market.market.datadir: {setup.datadir} holds files that the simulator did not "
+            "make, and it would overwrite them. Set another directory, or source 'directory'."
+        )
+    write_text(owned, "The simulator may overwrite this directory.\n")
+    write_market(setup.settings.market.simulator, setup.datadir)
+
+
+def _check_simulated_span(needs: DataNeeds, simulator: SimulatorSettings) -> None:
+    for pair in needs.pairs:
+        if pair not in simulator.pairs:
+            hint = nearest_pair(pair, simulator.pairs)
+            raise DataError(f"unknown pair {pair!r}: the simulator does not make it; {hint}.")
+    first = datetime.combine(simulator.start, time(), UTC)
+    last = first + timedelta(days=simulator.days)
+    if needs.start < first or (needs.stop or needs.trade_start) > last:
+        raise DataError(
+            f"timerange without data: candles are needed from {needs.start:%Y-%m-%d %H:%M} (the "
+            f"training included) to {needs.stop or 'the end'}, but the simulator makes "
+            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}. Choose another --timerange or change "
+            "agent_market.market.simulator."
+        )
+
+
+def _download_config(setup: Setup) -> dict[str, Any]:
+    needs = data_needs(setup)
+    return {
+        "exchange": setup.config.get("exchange", {}).get("name"),
+        "trading_mode": setup.config.get("trading_mode", "spot"),
+        "pairs": list(needs.pairs),
+        "timeframes": list(needs.timeframes),
+        "start": needs.start.isoformat(),
+        "stop": (needs.stop or datetime.now(UTC).date()).isoformat(),
+    }
+
+
+def _download(setup: Setup, folder: Path) -> None:
+    config_file = folder / "download.json"
+    write_json(config_file, setup.config)
+    command = _download_command(setup, config_file)
+    setup.user_data_dir.mkdir(parents=True, exist_ok=True)
+    environment = without_environment(os.environ)
+    run_logged(command, folder / "data.log", environment=environment)
+    try:
+        stored_data(setup)
+    except DataError as error:
+        # Freqtrade only appends to files it finds; history before them needs a run of its own.
+        logger.info("Downloading what lies before the stored candles: %s", error)
+        log = folder / "data-prepend.log"
+        run_logged([*command, "--prepend"], log, environment=environment)
+
+
+def _download_command(setup: Setup, config_file: Path) -> list[str]:
+    needs = data_needs(setup)
+    longest = max(map(timeframe_seconds, needs.timeframes))
+    start = needs.start - timedelta(seconds=setup.startup_candles * longest)
+    stop = f"{needs.stop:%Y%m%d}" if needs.stop else ""
+    return [
+        *[sys.executable, "-m", "freqtrade", "download-data", "-c", str(config_file)],
+        *["--userdir", str(setup.user_data_dir), "--datadir", str(setup.datadir)],
+        *["--timerange", f"{start:%Y%m%d}-{stop}"],
+        *["--timeframes", *needs.timeframes, "--pairs", *needs.pairs],
+    ]
+
+
+DATA = Step("data", (), data_inputs, prepare_data)

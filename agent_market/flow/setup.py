@@ -1,0 +1,200 @@
+"""What a run works on: the user's request, resolved against the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from agent_market.errors import ConfigError
+from agent_market.flow.configuration import Config, deep_merge, load_config_files, without_secrets
+from agent_market.flow.timerange import Timerange, parse_timerange
+from agent_market.settings import AgentMarketSettings, load_settings
+
+STEP_NAMES = ("data", "backtest", "summarize", "report")
+Source = Literal["exchange", "simulator", "directory"]
+
+
+class Request(BaseModel):
+    """The command line of `agent_flow run`, as it is kept in the run's record.
+
+    `config` lists files, later ones win; None or an empty tuple leaves the choice to them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    config: tuple[str, ...]
+    steps: tuple[str, ...] = STEP_NAMES
+    force: bool = False
+    datadir: str | None = None
+    timerange: str | None = None
+    pairs: tuple[str, ...] = ()
+    strategy: str | None = None
+    freqaimodel: str | None = None
+    userdir: str | None = None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A request resolved: the merged configuration (without secrets) and what follows from it."""
+
+    config: Config
+    settings: AgentMarketSettings
+    source: Source
+    datadir: Path
+    user_data_dir: Path
+    strategy: str
+    freqaimodel: str | None
+    timerange_text: str
+    timerange: Timerange
+    pairs: tuple[str, ...]
+    strategy_file: Path
+    freqaimodel_file: Path | None
+
+    @property
+    def freqai(self) -> Config:
+        """Section `freqai`, empty where it is switched off."""
+        section: Config = self.config.get("freqai", {})
+        return section if section.get("enabled", False) else {}
+
+    @property
+    def is_futures(self) -> bool:
+        """Whether the configuration trades perpetual futures."""
+        return bool(self.config.get("trading_mode") == "futures")
+
+    @property
+    def startup_candles(self) -> int:
+        """Candles the strategy or FreqAI needs before the first one it can use."""
+        features: Config = self.freqai.get("feature_parameters", {})
+        periods: list[int] = features.get("indicator_periods_candles", [])
+        return max(_startup_candle_count(self.strategy_file), *periods, 0)
+
+
+def resolve(request: Request) -> Setup:
+    """Return the setup of a request.
+
+    Raises
+    ------
+    ConfigError
+        A file or a key is wrong, or something the run needs is not set anywhere.
+    """
+    _check_steps(request.steps)
+    config = _apply_options(load_config_files([Path(file) for file in request.config]), request)
+    settings = load_settings(config)
+    timerange = _required(config, "timerange", settings.timerange, "--timerange 20240101-20240401")
+    user_data_dir = Path(config.setdefault("user_data_dir", "user_data"))
+    strategy = _required(config, "strategy", None, "--strategy NAME")
+    model = _freqaimodel(config)
+    return Setup(
+        config=without_secrets(config) | {"timerange": timerange},
+        settings=settings,
+        source="directory" if request.datadir else settings.market.source,
+        datadir=_datadir(request, config, settings, user_data_dir),
+        user_data_dir=user_data_dir,
+        strategy=strategy,
+        freqaimodel=model,
+        timerange_text=timerange,
+        timerange=parse_timerange(timerange),
+        pairs=_pairs(config),
+        strategy_file=_strategy_file(strategy, config, user_data_dir),
+        freqaimodel_file=find_class(model, _class_folders(config, "freqaimodel", user_data_dir)),
+    )
+
+
+def find_class(name: str | None, folders: Iterable[Path]) -> Path | None:
+    """Return the file that holds `class <name>(`, found as Freqtrade finds it (not recursive)."""
+    pattern = re.compile(rf"^class {re.escape(name or '')}\(", re.MULTILINE)
+    for folder in folders:
+        for file in sorted(folder.glob("*.py")):
+            if pattern.search(file.read_text(encoding="utf-8")):
+                return file
+    return None
+
+
+def _class_folders(config: Config, kind: str, user_data_dir: Path) -> list[Path]:
+    default = {"strategy": "strategies", "freqaimodel": "freqaimodels"}[kind]
+    own = config.get(f"{kind}_path")
+    return [Path(folder) for folder in (own, user_data_dir / default) if folder]
+
+
+def _strategy_file(strategy: str, config: Config, user_data_dir: Path) -> Path:
+    folders = _class_folders(config, "strategy", user_data_dir)
+    file = find_class(strategy, folders)
+    if file is None:
+        raise ConfigError(
+            f"strategy {strategy!r} is in none of {', '.join(map(str, folders))}. "
+            "Check --strategy and 'strategy_path' in the config."
+        )
+    return file
+
+
+def _apply_options(config: Config, request: Request) -> Config:
+    options: Config = {
+        "timerange": request.timerange,
+        "strategy": request.strategy,
+        "freqaimodel": request.freqaimodel,
+        "user_data_dir": request.userdir,
+    }
+    merged = deep_merge(config, {key: value for key, value in options.items() if value})
+    if request.pairs:
+        merged = deep_merge(merged, {"exchange": {"pair_whitelist": list(request.pairs)}})
+    return merged
+
+
+def _check_steps(steps: tuple[str, ...]) -> None:
+    unknown = [step for step in steps if step not in STEP_NAMES]
+    if unknown or not steps:
+        raise ConfigError(f"--steps: {unknown} unknown. Choose from {', '.join(STEP_NAMES)}.")
+
+
+def _required(config: Config, key: str, default: str | None, option: str) -> str:
+    value = config.get(key) or default
+    if not value:
+        raise ConfigError(f"no {key} is set. Give {option}, or set {key!r} in the config.")
+    return str(value)
+
+
+def _freqaimodel(config: Config) -> str | None:
+    if not config.get("freqai", {}).get("enabled", False):
+        return None
+    return _required(config, "freqaimodel", None, "--freqaimodel NAME")
+
+
+def _datadir(
+    request: Request, config: Config, settings: AgentMarketSettings, user_data_dir: Path
+) -> Path:
+    if request.datadir:
+        return Path(request.datadir)
+    if settings.market.datadir:
+        return settings.market.datadir
+    if settings.market.source == "exchange":
+        return user_data_dir / "data" / str(config.get("exchange", {}).get("name", "")).lower()
+    raise ConfigError(
+        f"agent_market.market.datadir: not set, but source {settings.market.source!r} needs it. "
+        "Set it in the config, or give --datadir."
+    )
+
+
+def _pairs(config: Config) -> tuple[str, ...]:
+    exchange = config.get("exchange", {})
+    excluded = set(exchange.get("pair_blacklist", []))
+    pairs = [pair for pair in exchange.get("pair_whitelist", []) if pair not in excluded]
+    if not pairs:
+        raise ConfigError(
+            "exchange.pair_whitelist: no pair. Set it in the config, or give --pairs."
+        )
+    return tuple(pairs)
+
+
+def _startup_candle_count(strategy_file: Path) -> int:
+    # Read from the text: importing the strategy would import Freqtrade, which takes seconds.
+    match = re.search(
+        r"^\s+startup_candle_count\s*(?::\s*\w+\s*)?=\s*(\d+)",
+        strategy_file.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    return int(match[1]) if match else 0
