@@ -66,15 +66,18 @@ class AgentMarketRegressor(BaseRegressionModel):
         """
         Backtest as FreqAI does, and predict the last candle too.
 
-        FreqAI's windows end one candle before the data, and the strategy would read a zero there;
-        `freqtrade lookahead-analysis` takes that zero for look-ahead bias.
+        FreqAI's windows end one candle before the data, and the strategy would read a zero there,
+        which `freqtrade lookahead-analysis` takes for look-ahead bias. With the last candle in the
+        window it belongs to, a prediction does not depend on where the data end.
         :param dataframe: candles of the whole backtest and the training period before it
         :param metadata: the pair
         :param dk: FreqAI's data kitchen of this pair
         :param strategy: the strategy
         :return: the data kitchen, with predictions
         """
-        dk.backtesting_timeranges[-1].stopts += self.base_tf_seconds
+        _include_last_candle(
+            dk, int(self.freqai_info["backtest_period_days"] * 86_400), self.base_tf_seconds
+        )
         return super().start_backtesting(dataframe, metadata, dk, strategy)
 
     def train(
@@ -145,6 +148,19 @@ def _refuse_shuffling(freqai: dict[str, Any]) -> None:
             f"{', '.join(wrong)} is true, which lets overlapping labels leak between training and "
             "validation. Set it to false."
         )
+
+
+def _include_last_candle(dk: FreqaiDataKitchen, period: int, candle: int) -> None:
+    """Lengthen the last window by a candle, or open the next one if it is full (in seconds)."""
+    train, window = dk.training_timeranges[-1], dk.backtesting_timeranges[-1]
+    if window.stopts - window.startts < period:
+        window.stopts += candle
+        return
+    train, window = train.copy(), window.copy()
+    train.startts, train.stopts = train.startts + period, train.stopts + period
+    window.startts, window.stopts = window.stopts, window.stopts + candle
+    dk.training_timeranges.append(train)
+    dk.backtesting_timeranges.append(window)
 
 
 def _part(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from agent_market.decisions.regime import Regime
+from agent_market.features.rolling import rolling_zscore
 from agent_market.settings import ModeSettings
 
 
@@ -58,7 +59,7 @@ def choose_modes(
     -----
     Information time: row t uses rows <= t. No direction where a measure or prediction is NaN.
     """
-    deviation = _deviation_z(candles["close"], settings.window_candles)
+    deviation = rolling_zscore(candles["close"], settings.window_candles)
     rules = {
         Mode.TREND: (regime["am_regime"] == Regime.TREND, np.sign(regime["am_trend"])),
         Mode.MEAN_REVERSION: (
@@ -84,12 +85,6 @@ def choose_modes(
         },
         index=candles.index,
     )
-
-
-def _deviation_z(close: pd.Series, window: int) -> pd.Series:
-    rolling = close.rolling(window)
-    spread = rolling.std()
-    return (close - rolling.mean()) / spread.where(spread > 0)
 
 
 def _breakout(candles: pd.DataFrame, window: int) -> pd.Series:

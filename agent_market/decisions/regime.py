@@ -7,6 +7,7 @@ from enum import IntEnum
 import numpy as np
 import pandas as pd
 
+from agent_market.features.rolling import rolling_std
 from agent_market.features.technical import efficiency_ratio
 from agent_market.settings import RegimeSettings
 
@@ -44,7 +45,7 @@ def measure_regime(candles: pd.DataFrame, settings: RegimeSettings) -> pd.DataFr
     are full.
     """
     returns = candles["close"].pct_change(fill_method=None)
-    volatility = returns.rolling(settings.window_candles).std()
+    volatility = rolling_std(returns, settings.window_candles)
     shock = returns / volatility.shift(1).where(volatility.shift(1) > 0)
     shocked = shock.abs().rolling(settings.shock_memory_candles, min_periods=1).max()
     trend = efficiency_ratio(candles["close"], settings.window_candles)

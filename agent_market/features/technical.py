@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import talib
+
+from agent_market.features.rolling import rolling_std, rolling_sum, rolling_zscore
 
 
 def add_candle_features(candles: pd.DataFrame) -> pd.DataFrame:
@@ -23,14 +24,13 @@ def add_candle_features(candles: pd.DataFrame) -> pd.DataFrame:
     Information time: row t uses rows t-1 and t. A candle without a range has body and location 0;
     the first return is NaN.
     """
-    span = (candles["high"] - candles["low"]).replace(0, np.nan)
-    middle = (candles["high"] + candles["low"]) / 2
+    span = candles["high"] - candles["low"]
     return candles.assign(
         **{
             "%-return_bps": candles["close"].pct_change(fill_method=None) * 1e4,
-            "%-body": ((candles["close"] - candles["open"]) / span).fillna(0),
-            "%-close_location": ((candles["close"] - middle) * 2 / span).fillna(0),
-            "%-range_bps": (candles["high"] - candles["low"]) / candles["close"] * 1e4,
+            "%-body": ((candles["close"] - candles["open"]) / span.where(span > 0)).fillna(0),
+            "%-close_location": close_location(candles),
+            "%-range_bps": span / candles["close"] * 1e4,
         }
     )
 
@@ -42,35 +42,30 @@ def add_period_features(candles: pd.DataFrame, period: int) -> pd.DataFrame:
     by its own volatility), `%-volatility_bps` (standard deviation of the candle returns),
     `%-volume_z`, `%-vwap_deviation_bps`, `%-pressure` (volume-weighted close location, a proxy of
     net taker volume, -1..1), `%-efficiency` (net move over path length, 0..1), `%-range_position`
-    (close in the period's range, 0..1), `%-rsi` and `%-adx` (TA-Lib, 0..100).
+    (close in the period's range, 0..1) and `%-rsi` (Cutler's relative strength index, 0..100).
 
     Notes
     -----
-    Information time: row t uses rows <= t; NaN until `period` rows exist. RSI and ADX have Wilder's
-    infinite memory and settle after a few periods.
+    Information time: row t uses rows t-period..t and nothing before, so that a value does not
+    depend on where the history starts; NaN until they exist. Cutler's index takes plain means where
+    Wilder's has infinite memory.
     """
     close, volume = candles["close"], candles["volume"]
     returns = close.pct_change(fill_method=None)
-    volatility = returns.rolling(period).std()
+    volatility = rolling_std(returns, period)
     typical = (candles["high"] + candles["low"] + close) / 3
-    traded = volume.rolling(period).sum().replace(0, np.nan)
+    traded = rolling_sum(volume, period)
+    traded = traded.where(traded > 0)
     low, high = candles["low"].rolling(period).min(), candles["high"].rolling(period).max()
     columns = {
         "momentum_z": close.pct_change(period, fill_method=None) / (volatility * period**0.5),
         "volatility_bps": volatility * 1e4,
-        "volume_z": (volume - volume.rolling(period).mean()) / volume.rolling(period).std(),
-        "vwap_deviation_bps": (close / ((typical * volume).rolling(period).sum() / traded) - 1)
-        * 1e4,
-        "pressure": (_close_location(candles) * volume).rolling(period).sum() / traded,
+        "volume_z": rolling_zscore(volume, period),
+        "vwap_deviation_bps": (close / (rolling_sum(typical * volume, period) / traded) - 1) * 1e4,
+        "pressure": rolling_sum(close_location(candles) * volume, period) / traded,
         "efficiency": efficiency_ratio(close, period).abs(),
         "range_position": (close - low) / (high - low),
-        "rsi": pd.Series(talib.RSI(close.to_numpy(), period), index=candles.index),
-        "adx": pd.Series(
-            talib.ADX(
-                candles["high"].to_numpy(), candles["low"].to_numpy(), close.to_numpy(), period
-            ),
-            index=candles.index,
-        ),
+        "rsi": _rsi(close, period),
     }
     finite = {
         f"%-{name}-period": column.replace([np.inf, -np.inf], np.nan)
@@ -85,11 +80,19 @@ def efficiency_ratio(close: pd.Series, window: int) -> pd.Series:
     Kaufman's efficiency ratio with the sign of the move: near 0 the price goes nowhere, near 1 it
     trends. Information time: row t uses rows t-window..t; NaN before, and where nothing moved.
     """
-    step = close.diff()
-    path = step.abs().rolling(window).sum()
+    path = rolling_sum(close.diff().abs(), window)
     return (close - close.shift(window)) / path.where(path > 0)
 
 
-def _close_location(candles: pd.DataFrame) -> pd.Series:
-    span = (candles["high"] - candles["low"]).replace(0, np.nan)
-    return ((2 * candles["close"] - candles["high"] - candles["low"]) / span).fillna(0)
+def close_location(candles: pd.DataFrame) -> pd.Series:
+    """Return where the close lies between low (-1) and high (1); 0 for a candle without a range."""
+    span = candles["high"] - candles["low"]
+    return (
+        (2 * candles["close"] - candles["high"] - candles["low"]) / span.where(span > 0)
+    ).fillna(0)
+
+
+def _rsi(close: pd.Series, period: int) -> pd.Series:
+    step = close.diff()
+    path = rolling_sum(step.abs(), period)
+    return 100 * rolling_sum(step.clip(lower=0), period) / path.where(path > 0)
