@@ -1,0 +1,342 @@
+"""The report: one HTML file that opens anywhere and asks the network for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from agent_market.evaluation.backtest_result import BacktestArtifacts, BacktestResult
+from agent_market.evaluation.equity import read_closes
+from agent_market.evaluation.number_format import (
+    MISSING,
+    day,
+    duration,
+    interval,
+    number,
+    percent,
+    share,
+    signed,
+    whole,
+)
+from agent_market.evaluation.report_figures import (
+    MAX_TRADES,
+    Figure,
+    busiest_pair,
+    coefficient_figure,
+    equity_figure,
+    importance_figure,
+    price_figure,
+    profit_bars,
+)
+from agent_market.evaluation.report_style import CSS
+from agent_market.evaluation.report_tables import (
+    comparison_table,
+    facts_table,
+    flat_config,
+    host_table,
+    importance_table,
+    planted_table,
+    prediction_table,
+    trade_table,
+    window_table,
+)
+from agent_market.evaluation.summary import load_result
+from agent_market.store import write_text
+
+# The page may run its own script and style and load nothing, whatever is written into it.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+_DRAW = """
+const charts = JSON.parse(document.getElementById("charts").textContent);
+const options = {responsive: true, displaylogo: false, displayModeBar: false};
+for (const [id, figure] of Object.entries(charts)) {
+  Plotly.newPlot(id, figure.data, figure.layout, options);
+}
+"""
+
+
+def write_report(
+    summary: Mapping[str, Any],
+    artifacts: BacktestArtifacts,
+    path: Path,
+    generated_at: datetime | None = None,
+) -> None:
+    """Write the report of a backtest as one self-contained HTML file, atomically.
+
+    Parameters
+    ----------
+    summary : mapping
+        What `summarize` returned for the same artifacts.
+    artifacts : BacktestArtifacts
+        The equity curve and the price chart are drawn from these.
+    path : Path
+        Where the file is to stand.
+    generated_at : datetime, optional
+        The only part of the page that is not a function of the other arguments; now if omitted.
+
+    Raises
+    ------
+    DataError
+        The backtest result or the candles of a pair cannot be read.
+    """
+    result = load_result(artifacts)
+    charts = _figures(summary, artifacts, result)
+    stamp = (generated_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    write_text(path, _page(summary, artifacts, result, charts, stamp))
+
+
+def _figures(
+    summary: Mapping[str, Any], artifacts: BacktestArtifacts, result: BacktestResult
+) -> dict[str, Figure]:
+    closes = read_closes(result, artifacts.datadir)
+    currency = _currency(summary)
+    charts: dict[str, Figure] = {}
+    if len(closes):
+        charts["equity"] = equity_figure(result, closes)
+    pair = busiest_pair(result)
+    if pair is not None:
+        charts["by-pair"] = profit_bars(summary["by_pair"], "pair", currency)
+        charts["by-mode"] = profit_bars(summary["by_mode"], "mode", currency)
+        charts["price"] = price_figure(result, closes, pair)
+    if summary["predictions"]["status"] == "ok":
+        planted = summary["market"]["planted"]
+        charts["coefficients"] = coefficient_figure(summary["predictions"], planted)
+    if summary["feature_importance"]["status"] == "ok":
+        charts["importance"] = importance_figure(summary["feature_importance"])
+    return charts
+
+
+def _page(
+    summary: Mapping[str, Any],
+    artifacts: BacktestArtifacts,
+    result: BacktestResult,
+    charts: Mapping[str, Figure],
+    stamp: str,
+) -> str:
+    title = escape(f"Backtest of {result.strategy}")
+    sections = [
+        _header(summary),
+        _cards(summary),
+        _equity_section(summary, charts),
+        _trades_section(summary, charts),
+        _price_section(result, charts),
+        _prediction_section(summary, charts),
+        _importance_section(summary, charts),
+        _simulated_section(summary),
+        _list_section("What is not proven", summary["not_proven"]),
+        _run_section(summary, artifacts),
+        f"<footer>Generated at {escape(stamp)}. All times are UTC.</footer>",
+    ]
+    # `<` never stands in the data, so no text in it can end the script element.
+    data = json.dumps(charts, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="data:,"><title>{title}</title><style>{CSS}</style></head>\n'
+        f"<body><main>\n{chr(10).join(sections)}\n</main>\n"
+        "<noscript>The charts need JavaScript; the tables do not.</noscript>\n"
+        f'<script type="application/json" id="charts">{data}</script>\n'
+        f"<script>{get_plotlyjs()}</script>\n<script>{_DRAW}</script>\n</body></html>\n"
+    )
+
+
+def _header(summary: Mapping[str, Any]) -> str:
+    run = summary["backtest"]
+    model = f" with {run['model']}" if run["model"] else ""
+    mode = " ".join(filter(None, [run["margin_mode"], run["trading_mode"]]))
+    facts = (
+        f"{day(run['start'])} to {day(run['end'])} ({number(run['days'], 0)} days), "
+        f"{run['timeframe']} candles, {mode}: {', '.join(run['pairs'])}"
+    )
+    simulated = summary["market"]["kind"] == "simulated"
+    badge = "Simulated market: no price here was observed" if simulated else "Recorded candles"
+    style = "badge simulated" if simulated else "badge"
+    return (
+        f"<header><h1>{escape(run['strategy'] + model)}</h1><p>{escape(facts)}</p>"
+        f'<span class="{style}">{badge}</span></header>'
+    )
+
+
+def _cards(summary: Mapping[str, Any]) -> str:
+    totals, held, currency = summary["totals"], summary["buy_and_hold"], _currency(summary)
+    cards = [
+        (
+            "Net profit",
+            percent(totals["net_profit_percent"]),
+            f"{signed(totals['net_profit'])} {currency}",
+        ),
+        (
+            "Buy and hold",
+            percent(held.get("net_profit_percent")),
+            "same pairs, no costs",
+        ),
+        (
+            "Maximum drawdown",
+            f"{number(totals['max_drawdown_percent'])} %",
+            "open positions included",
+        ),
+        (
+            "Daily Sharpe ratio",
+            number(totals["daily_sharpe"]),
+            f"95 % {interval(totals['daily_sharpe_interval_95'])}",
+        ),
+        (
+            "Trades",
+            whole(totals["trades"]),
+            f"win rate {share(totals['win_rate'])}",
+        ),
+        ("Mean IC, out of sample", *_coefficient_card(summary["predictions"])),
+    ]
+    return '<div class="cards">' + "".join(_card(*map(escape, card)) for card in cards) + "</div>"
+
+
+def _card(label: str, value: str, detail: str) -> str:
+    return (
+        f'<div class="card"><div class="label">{label}</div><div class="value">{value}</div>'
+        f'<div class="detail">{detail}</div></div>'
+    )
+
+
+def _coefficient_card(predictions: Mapping[str, Any]) -> tuple[str, str]:
+    if predictions["status"] != "ok":
+        return MISSING, "no numeric predictions"
+    overall = predictions["overall"]
+    bounds = interval(overall["mean_ic_interval_95"], 3)
+    return number(overall["mean_ic"], 3), f"95 % {bounds}"
+
+
+def _equity_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
+    totals, currency = summary["totals"], _currency(summary)
+    note = (
+        "Equity at every candle's close, open positions at market value, after fees. "
+        f"Fees paid: {number(totals['fees_paid'])} {currency}; "
+        f"funding paid: {number(totals['funding_paid'])} {currency}. "
+        f"In the market {share(totals['time_in_market_share'])} of the time; "
+        f"mean gross position {number(totals['mean_gross_leverage'])} x equity. "
+        f"The interval of the Sharpe ratio is a block bootstrap over "
+        f"{whole(totals['n_daily_returns'])} daily returns."
+    )
+    tables = f'<div class="columns">{comparison_table(summary)}{host_table(summary)}</div>'
+    return _section("Equity and drawdown", note, _chart("equity", charts) + tables)
+
+
+def _trades_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
+    currency = _currency(summary)
+    if not summary["totals"]["trades"]:
+        return _section("Trades", "", '<p class="empty">The strategy opened no trade.</p>')
+    bars = (
+        f'<div class="columns"><div><h3>By pair</h3>{_chart("by-pair", charts)}</div>'
+        f"<div><h3>By mode</h3>{_chart('by-mode', charts)}</div></div>"
+    )
+    note = (
+        "The mode is the trade's entry tag. Profits are net of fees and funding; the mean trade is "
+        f"on the trade's own stake. Mean holding time "
+        f"{duration(summary['totals']['mean_duration_minutes'])}."
+    )
+    return _section("Trades", note, bars + trade_table(summary, currency))
+
+
+def _price_section(result: BacktestResult, charts: Mapping[str, Figure]) -> str:
+    pair = busiest_pair(result)
+    if pair is None:
+        return ""
+    count = int((result.trades["pair"] == pair).sum())
+    drawn = f"the last {MAX_TRADES} of {count:,}" if count > MAX_TRADES else f"all {count:,}"
+    note = (
+        f"{pair}, the pair with the most trades; {drawn} are drawn. Triangles up are long entries, "
+        "down short ones; a cross is an exit."
+    )
+    return _section("Price and trades", note, _chart("price", charts))
+
+
+def _prediction_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
+    predictions, title = summary["predictions"], "Prediction quality"
+    if predictions["status"] != "ok":
+        return _section(title, "", _unavailable(predictions))
+    horizon = predictions["horizon_candles"]
+    note = (
+        f"Correlation of {predictions['label']} with close[t+{horizon}] / close[t] - 1, out of "
+        "sample, one point per trained window and pair, rows with do_predict = 1. Bars are 95 % "
+        "and widened for overlapping labels; the intervals of the means treat all pairs of one "
+        "window as one observation."
+    )
+    details = f"<details><summary>Every window</summary>{window_table(predictions)}</details>"
+    return _section(
+        title, note, _chart("coefficients", charts) + prediction_table(predictions) + details
+    )
+
+
+def _importance_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
+    importance, title = summary["feature_importance"], "Feature importance"
+    if importance["status"] != "ok":
+        return _section(title, "", _unavailable(importance))
+    note = (
+        f"Mean share over {whole(importance['n_windows'])} trained windows, the "
+        f"{len(importance['top'])} largest of {whole(importance['n_features'])} features; bars: "
+        "standard deviation between windows. Rank correlation of consecutive windows (1 = the same "
+        f"ranking every time): {number(importance['stability'])}."
+    )
+    names = f"<details><summary>Full names</summary>{importance_table(importance)}</details>"
+    return _section(title, note, _chart("importance", charts) + names)
+
+
+def _simulated_section(summary: Mapping[str, Any]) -> str:
+    planted = summary["market"]["planted"]
+    horizon = summary["predictions"].get("horizon_candles")
+    extra = f"<h3>Planted alpha</h3>{planted_table(planted, horizon)}" if planted else ""
+    return _list_section("What is simulated", summary["simulated"], extra)
+
+
+def _run_section(summary: Mapping[str, Any], artifacts: BacktestArtifacts) -> str:
+    run = summary["backtest"]
+    facts = {
+        "Strategy": run["strategy"],
+        "Model": run["model"],
+        "FreqAI identifier": run["identifier"],
+        "Time range": run["timerange"],
+        "Stake currency": run["stake_currency"],
+        "Starting balance": number(run["starting_balance"]),
+        "Open trades at once, at most": run["max_open_trades"],
+        **{
+            name.replace("_", " ").capitalize(): value
+            for name, value in sorted(summary["provenance"].items())
+        },
+    }
+    texts = {name: MISSING if value is None else str(value) for name, value in facts.items()}
+    config = facts_table(flat_config(artifacts.config))
+    details = f"<details><summary>The whole configuration</summary>{config}</details>"
+    return _section("Configuration and hashes", "", facts_table(texts) + details)
+
+
+def _list_section(title: str, lines: list[str], extra: str = "") -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return _section(title, "", f"<ul>{items}</ul>{extra}")
+
+
+def _section(title: str, note: str, content: str) -> str:
+    lead = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{lead}{content}</section>"
+
+
+def _chart(name: str, charts: Mapping[str, Figure]) -> str:
+    if name not in charts:
+        return '<p class="empty">No data to draw.</p>'
+    # The height is reserved, so that the page does not jump while the charts are drawn.
+    height = charts[name]["layout"]["height"]
+    return f'<div class="chart" id="{name}" style="height:{height}px"></div>'
+
+
+def _unavailable(part: Mapping[str, Any]) -> str:
+    return f'<p class="empty">Not available: {escape(str(part["reason"]))}.</p>'
+
+
+def _currency(summary: Mapping[str, Any]) -> str:
+    return str(summary["backtest"]["stake_currency"] or "")
