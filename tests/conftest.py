@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+# a busy machine and the first compilation of a kernel are slow, not wrong
+hypothesis.settings.register_profile("agent-market", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("agent-market")
+
 REAL_DATA = PROJECT.parent / "shared" / "data"
 
 

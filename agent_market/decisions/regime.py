@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 import pandas as pd
 
-from agent_market.features.rolling import rolling_std
+from agent_market.features.rolling import rolling_mean
 from agent_market.features.technical import efficiency_ratio
 from agent_market.settings import RegimeSettings
 
@@ -35,8 +35,9 @@ def measure_regime(candles: pd.DataFrame, settings: RegimeSettings) -> pd.DataFr
     -------
     DataFrame of shape (n_rows, 4), the index of `candles`
         `am_regime` (a `Regime` as int), `am_trend` (signed efficiency ratio, -1..1),
-        `am_shock_z` (the candle's move in standard deviations of the candles before it) and
-        `am_volatility` (standard deviation of candle returns, a fraction).
+        `am_shock_z` (the candle's return over the volatility before it) and `am_volatility` (root
+        mean square of candle returns, a fraction; no mean is taken off, so that a steady move is
+        not a shock).
 
     Notes
     -----
@@ -45,7 +46,7 @@ def measure_regime(candles: pd.DataFrame, settings: RegimeSettings) -> pd.DataFr
     are full.
     """
     returns = candles["close"].pct_change(fill_method=None)
-    volatility = rolling_std(returns, settings.window_candles)
+    volatility = rolling_mean(returns**2, settings.window_candles) ** 0.5
     shock = returns / volatility.shift(1).where(volatility.shift(1) > 0)
     shocked = shock.abs().rolling(settings.shock_memory_candles, min_periods=1).max()
     trend = efficiency_ratio(candles["close"], settings.window_candles)

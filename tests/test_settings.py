@@ -1,0 +1,28 @@
+import pytest
+
+from agent_market.errors import ConfigError
+from agent_market.settings import load_settings
+
+
+def test_that_an_empty_section_gives_the_defaults() -> None:
+    assert load_settings({}) == load_settings({"agent_market": {}})
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"markt": {}}, r"agent_market\.markt: unknown key\. Did you mean 'market'\?"),
+        (
+            {"market": {"simulator": {"sead": 1}}},
+            r"agent_market\.market\.simulator\.sead: unknown key\. Did you mean 'seed'\?",
+        ),
+        (
+            {"regime": {"trend_efficiency": 2}},
+            r"agent_market\.regime\.trend_efficiency: input should be less than 1, found 2\.",
+        ),
+        ({"market": {"source": "moon"}}, r"agent_market\.market\.source: .*found 'moon'"),
+    ],
+)
+def test_that_a_wrong_key_or_value_is_named(section: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings({"agent_market": section})
