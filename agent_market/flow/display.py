@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from agent_market.flow.history import RunRecord
 from agent_market.flow.plan import Decision
@@ -46,16 +46,18 @@ def run_table(record: RunRecord, *, is_held: bool) -> Table:
 
 def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
     """Return one row per run, oldest first."""
-    table = Table("run", "state", "started", "strategy", "steps done", title="History")
+    run = Column("run", no_wrap=True)
+    table = Table(run, "state", "strategy", "timerange", "steps", title="History")
     for record in records:
         content = record.read()
-        done = [s["name"] for s in content["steps"] if s["state"] in ("complete", "skipped")]
+        states = [step["state"] for step in content["steps"] if step["state"] != "not selected"]
+        done = sum(state in ("complete", "skipped") for state in states)
         table.add_row(
             record.run_id,
             _colored(run_state(content, is_held=is_held)),
-            content["started"][:19],
-            content.get("strategy") or "",
-            ", ".join(done),
+            content["strategy"],
+            content["timerange"],
+            f"{done}/{len(states)}",
         )
     return table
 
@@ -71,7 +73,8 @@ def result_table(summary: Mapping[str, Any]) -> Table:
     backtest, totals = summary["backtest"], summary["totals"]
     title = f"{backtest['strategy']}, {backtest['model'] or 'no model'}, {backtest['timerange']}"
     table = Table(
-        *["", "trades", "profit %", "win %", "max drawdown %", "daily Sharpe", "mean IC"],
+        Column("", no_wrap=True),
+        *["trades", "profit %", "win %", "drawdown %", "Sharpe", "mean IC"],
         title=title,
     )
     correlation = summary["predictions"].get("overall", {})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent_market.errors import ConfigError
-from agent_market.flow.setup import STEP_NAMES, Request
+from agent_market.flow.setup import STEP_NAMES, Request, Setup
 from agent_market.store import read_json, write_json
 
 SCHEMA = 1
@@ -41,14 +41,22 @@ class RunRecord:
         return Request.model_validate(self.read()["request"])
 
     @classmethod
-    def create(cls, state_dir: Path, request: Request) -> RunRecord:
+    def create(cls, state_dir: Path, request: Request, setup: Setup) -> RunRecord:
         """Make the folder and the record of a new run."""
         record = cls(_new_folder(state_dir / "runs"))
-        steps = [_new_step(name, request) for name in STEP_NAMES]
-        content = {"schema": SCHEMA, "run_id": record.run_id, "state": "running", "started": now()}
-        record._write(
-            content | {"finished": None, "request": request.model_dump(mode="json"), "steps": steps}
-        )
+        content: Record = {
+            "schema": SCHEMA,
+            "run_id": record.run_id,
+            "state": "running",
+            "started": now(),
+            "finished": None,
+            "error": None,
+            "strategy": setup.strategy,
+            "timerange": setup.timerange_text,
+            "request": request.model_dump(mode="json"),
+            "steps": [_new_step(name, request) for name in STEP_NAMES],
+        }
+        record._write(content)
         return record
 
     def read(self) -> Record:
@@ -86,6 +94,13 @@ class RunRecord:
     def fail_step(self, name: str, error: str) -> None:
         """Note why a step failed."""
         self._set_step(name, state="failed", finished=now(), error=error)
+
+    def reopen_steps(self, names: Sequence[str]) -> None:
+        """Note that these steps are to be done, and remove what a killed write left."""
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink()
+        for name in names:
+            self._set_step(name, state="pending")
 
     def interrupt(self) -> None:
         """Note that the run, and the step it was in, was stopped before its end."""

@@ -68,7 +68,8 @@ def prepare_data(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutp
     paths = [setup.datadir / name for name in stored_data(setup)]
     if setup.source == "simulator":
         # The market is one output, whichever pairs of it this run reads.
-        paths = sorted(path for path in setup.datadir.rglob("*") if path.is_file())
+        files = (path for path in setup.datadir.rglob("*") if path.is_file())
+        paths = sorted(path for path in files if not path.name.startswith("."))
     return StepOutput(paths, {"datadir": str(setup.datadir), "files": len(paths)})
 
 

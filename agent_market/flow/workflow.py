@@ -22,6 +22,8 @@ from agent_market.flow.steps import Workplace
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _at_work = threading.Lock()
+# The setup of the run in this process: every step of it sees one and the same configuration.
+_setups: dict[str, Setup] = {}
 
 
 def start_run(request: Request) -> RunRecord:
@@ -38,7 +40,7 @@ def start_run(request: Request) -> RunRecord:
     state_dir = setup.settings.state_dir
     with exclusive(state_dir):
         make_plan(setup, request, OutputStore(state_dir))
-        record = RunRecord.create(state_dir, request)
+        record = RunRecord.create(state_dir, request, setup)
         _execute(record, setup)
     return record
 
@@ -63,6 +65,7 @@ def _flow(folder: str, steps: Sequence[str]) -> None:
 
 
 def _execute(record: RunRecord, setup: Setup) -> None:
+    _setups[str(record.folder)] = setup
     with _launched(record, setup):
         try:
             handle = _handle(record, setup)
@@ -125,13 +128,14 @@ def _handle(record: RunRecord, setup: Setup) -> WorkflowHandle[None] | None:
     if status.status in ("PENDING", "ENQUEUED"):
         DBOS.cancel_workflow(record.run_id)
     first = _first_not_done(record, setup, steps)
+    record.reopen_steps(steps[first - 1 :])
     return DBOS.rewind_workflow(record.run_id, start_step=first, application_version=record.run_id)
 
 
 def _first_not_done(record: RunRecord, setup: Setup, steps: Sequence[str]) -> int:
     done = {info["function_id"]: info["output"] for info in DBOS.list_workflow_steps(record.run_id)}
     for number, name in enumerate(steps, start=1):
-        manifest = decide(STEPS[name], setup, _store(setup), _upstream(setup, name)).manifest
+        manifest = decide(STEPS[name], setup, _store(setup), _standing(setup, name)).manifest
         if manifest is None or done.get(number) != manifest.key:
             return number
     return len(steps) + 1
@@ -149,16 +153,12 @@ def _perform(folder: str, name: str) -> str:
 
 
 def _perform_recorded(record: RunRecord, name: str) -> str:
-    request = record.request
-    setup, step = resolve(request), STEPS[name]
-    store, upstream = _store(setup), _upstream(setup, name)
-    decision = decide(step, setup, store, upstream, record.run_id if request.force else None)
+    setup, step, force = _setups[str(record.folder)], STEPS[name], record.request.force
+    store, upstream = _store(setup), _upstream(record, setup, name)
+    decision = decide(step, setup, store, upstream, record.run_id if force else None)
     inputs, manifest = decision.inputs, decision.manifest
     if inputs is None:
-        raise StepFailed(
-            f"step {name}: the output of {', '.join(step.needs)} does not fit the present code, "
-            "configuration and data, which changed during the run. Resume it, or run anew."
-        )
+        raise StepFailed(f"step {name} cannot run: {decision.reason}, whose output is gone")
     if manifest is None:
         place = Workplace(record.folder, inputs.key(name))
         record.begin_step(name, place.key, decision.reason)
@@ -167,15 +167,31 @@ def _perform_recorded(record: RunRecord, name: str) -> str:
         record.complete_step(name, manifest.facts)
     elif manifest.run_id != record.run_id:
         record.skip_step(name, manifest.key, decision.reason, manifest.facts)
-    elif record.step(name)["state"] != "complete":
+    else:
         # Killed between the output's commit and this note of it.
         record.complete_step(name, manifest.facts)
     step.publish(setup, manifest)
     return manifest.key
 
 
-def _upstream(setup: Setup, name: str) -> dict[str, Manifest]:
-    """Return the standing outputs of every step before `name`."""
+def _upstream(record: RunRecord, setup: Setup, name: str) -> dict[str, Manifest]:
+    """Return the outputs of the steps before `name`: what this run made or took over.
+
+    An edit of code or data while a run goes on does not mix into it: the next run will see it.
+    """
+    standing = _standing(setup, name)
+    for earlier in STEPS:
+        if earlier == name:
+            break
+        noted = record.step(earlier)
+        if noted["state"] in ("complete", "skipped"):
+            manifest = _store(setup).find(earlier, noted["key"])
+            standing |= {earlier: manifest} if manifest and not manifest.damage() else {}
+    return standing
+
+
+def _standing(setup: Setup, name: str) -> dict[str, Manifest]:
+    """Return the outputs before `name` that fit the present inputs."""
     standing: dict[str, Manifest] = {}
     for step in STEPS.values():
         if step.name == name:
