@@ -120,7 +120,8 @@ def coefficient_figure(predictions: dict[str, Any], planted: Sequence[dict[str, 
         if entry["true_ic_at_horizon"] is not None
     ]
     layout = _layout(400) | {
-        "xaxis": _axis("Start of the window (UTC)") | {"type": "date", "range": ends},
+        "xaxis": _axis("Start of the window (UTC)")
+        | {"type": "date", "range": ends, "automargin": True},
         "yaxis": _axis("Information coefficient") | {"zeroline": True, "zerolinecolor": INK},
     }
     return {"data": data, "layout": layout}
@@ -145,7 +146,7 @@ def importance_figure(importance: dict[str, Any]) -> Figure:
         "hovertemplate": "%{customdata}<br>%{x:.2f} %<extra></extra>",
     }
     layout = _layout(90 + 23 * max(3, len(rows)), legend=False) | {
-        "xaxis": _axis("Mean share of importance, %") | {"rangemode": "tozero"},
+        "xaxis": _axis("Mean share, %") | {"rangemode": "tozero"},
         "yaxis": _names([row["feature"] for row in rows]),
     }
     return {"data": [bar], "layout": layout}
@@ -266,7 +267,7 @@ def _layout(height: int, legend: bool = True) -> dict[str, Any]:
 
 def _axis(title: str = "") -> dict[str, Any]:
     return {
-        "title": {"text": _text(title), "font": {"size": 12, "color": MUTED}, "standoff": 8},
+        "title": {"text": _text(title), "font": {"size": 12, "color": MUTED}, "standoff": 10},
         "gridcolor": GRID,
         "linecolor": GRID,
         "zeroline": False,

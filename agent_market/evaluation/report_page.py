@@ -290,8 +290,7 @@ def _importance_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]
 
 def _simulated_section(summary: Mapping[str, Any]) -> str:
     planted = summary["market"]["planted"]
-    horizon = summary["predictions"].get("horizon_candles")
-    extra = f"<h3>Planted alpha</h3>{planted_table(planted, horizon)}" if planted else ""
+    extra = f"<h3>Planted alpha</h3>{planted_table(planted)}" if planted else ""
     return _list_section("What is simulated", summary["simulated"], extra)
 
 

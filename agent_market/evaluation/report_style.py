@@ -52,6 +52,9 @@ footer { color: var(--muted); font-size: 12.5px; margin-top: 18px; }
   .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px; }
   .card { padding: 10px; }
   .card .value { font-size: 18px; }
+  table { font-size: 12.5px; }
+  th, td { padding: 5px; }
+  th { font-size: 11.5px; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """

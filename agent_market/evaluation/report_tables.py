@@ -160,7 +160,7 @@ def host_table(summary: Mapping[str, Any]) -> str:
     )
 
 
-def planted_table(planted: Sequence[Mapping[str, Any]], horizon: int | None) -> str:
+def planted_table(planted: Sequence[Mapping[str, Any]]) -> str:
     """Return what the simulator planted, with the documented coefficients."""
     rows = [
         {
@@ -176,8 +176,8 @@ def planted_table(planted: Sequence[Mapping[str, Any]], horizon: int | None) -> 
     ]
     columns = [
         Column("Planted signal", "signal"),
-        Column(f"True IC at {horizon} candles", "true_ic_at_horizon", _three),
-        Column("True IC by horizon, candles", "all"),
+        Column("True IC at the label's horizon", "true_ic_at_horizon", _three),
+        Column("True IC by horizon, 5m candles", "all"),
     ]
     return table(columns, rows)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from agent_market.errors import DataError
 from agent_market.evaluation.backtest_result import BacktestResult
+from agent_market.market.candles import timeframe_seconds
 from agent_market.store import read_json
 
 MANIFEST = "market.json"
+_SIMULATOR_SECONDS = 300
 
 NOT_PROVEN = (
     "That the strategy will earn money: this is one path through one period.",
@@ -43,20 +45,25 @@ def read_manifest(datadir: Path) -> dict[str, Any] | None:
     return manifest if manifest.get("kind") == "simulated" else None
 
 
-def describe_market(manifest: dict[str, Any] | None, horizon: int | None) -> dict[str, Any]:
+def describe_market(
+    manifest: dict[str, Any] | None, horizon: int | None, timeframe: str
+) -> dict[str, Any]:
     """Return the kind of market and, for a simulated one, the alpha planted in it.
 
     `true_ic_at_horizon` is the documented coefficient of a planted signal at the label's own
-    horizon; None where the simulator states none for it.
+    horizon; None where the simulator states none for it. The simulator counts horizons in 5m
+    candles whatever the timeframe of the backtest.
     """
     if manifest is None:
         return {"kind": "recorded", "planted": []}
+    steps, rest = divmod((horizon or 0) * timeframe_seconds(timeframe), _SIMULATOR_SECONDS)
+    key = None if rest else str(steps)
     planted = [
         {
             "signal": str(entry["signal"]),
             "description": str(entry.get("description", "")),
             "information_coefficient": dict(entry.get("information_coefficient", {})),
-            "true_ic_at_horizon": entry.get("information_coefficient", {}).get(str(horizon)),
+            "true_ic_at_horizon": entry.get("information_coefficient", {}).get(key),
         }
         for entry in manifest.get("planted", [])
     ]

@@ -70,7 +70,7 @@ def summarize(artifacts: BacktestArtifacts) -> dict[str, Any]:
         "by_direction": breakdown(trades, directions(trades), "direction"),
         "predictions": score_predictions(artifacts, result),
         "feature_importance": summarize_importance(artifacts, result),
-        "market": describe_market(manifest, artifacts.horizon_candles),
+        "market": describe_market(manifest, artifacts.horizon_candles, result.timeframe),
         "simulated": simulation_statement(result, manifest),
         "not_proven": list(NOT_PROVEN),
         "provenance": dict(artifacts.provenance),

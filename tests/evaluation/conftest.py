@@ -77,7 +77,7 @@ class Backtest:
                         float(closes[pair][opened + pd.Timedelta(hours=5)]),
                         is_short=n % 2 == 1,
                         enter_tag=modes[n % 3],
-                        funding_fees=0.01 * (n - 4),
+                        funding_fees=0.01 * (n - 2),
                     )
                 )
         return trades

@@ -10,6 +10,7 @@ import pytest
 from agent_market.errors import DataError, StateCorrupt
 from agent_market.evaluation import read_backtest_result, summarize
 from agent_market.evaluation.predictions import read_windows
+from agent_market.evaluation.statement import describe_market
 from agent_market.store import write_json
 
 START = pd.Timestamp("2024-01-10", tz="UTC")
@@ -56,6 +57,7 @@ def test_that_totals_agree_with_the_trades_and_with_every_breakdown(make_backtes
 def test_that_funding_received_counts_as_a_negative_payment(make_backtest):
     artifacts = make_backtest()
     received = read_backtest_result(artifacts.result_path).trades["funding_fees"].sum()
+    assert received > 0.1
     assert summarize(artifacts)["totals"]["funding_paid"] == pytest.approx(-received, abs=1e-9)
 
 
@@ -182,6 +184,30 @@ def test_that_importance_is_the_mean_share_and_stability_the_rank_correlation(ma
     assert importance["n_windows"] == 12 and importance["stability"] == 1.0
 
 
+def test_that_a_record_ending_where_its_predictions_start_belongs_to_them(make_backtest):
+    artifacts = make_backtest(pairs=("BTC/USDT:USDT",), with_importance=False)
+    record = {"pair": "BTC/USDT:USDT", "feature_importance": {"%-rsi": 1.0}}
+    for day in range(6):
+        until = int((START + pd.Timedelta(days=day)).timestamp())
+        name = f"BTC_USDT_USDT_{until}.json"
+        write_json(artifacts.run_models_dir / "windows" / name, record)
+    assert summarize(artifacts)["feature_importance"]["n_windows"] == 6
+
+
+def test_that_the_hit_rate_over_all_weighs_every_row_alike(make_backtest):
+    artifacts = make_backtest(signal=0.0, pairs=("BTC/USDT:USDT",))
+    path = next(artifacts.run_models_dir.glob("*/cb_btc_1704844800_prediction.feather"))
+    frame = pd.read_feather(path)
+    frame.loc[20:, "do_predict"] = 0.0
+    frame["&-forward_return"] = 1.0
+    frame.to_feather(path)
+    predictions = summarize(artifacts)["predictions"]
+    hits = sum(row["hit_rate"] * row["n"] for row in predictions["windows"])
+    rows = sum(row["n"] for row in predictions["windows"])
+    assert predictions["windows"][0]["n"] == 20
+    assert predictions["overall"]["hit_rate"] == pytest.approx(hits / rows, abs=1e-5)
+
+
 def test_that_reversed_rankings_lower_the_stability(make_backtest):
     artifacts = make_backtest(pairs=("BTC/USDT:USDT",))
     paths = sorted((artifacts.run_models_dir / "windows").glob("*.json"))
@@ -228,6 +254,16 @@ def test_that_a_simulated_market_says_so_with_its_true_coefficients(make_backtes
     assert summary["market"]["planted"][0]["true_ic_at_horizon"] == 0.08
     assert "Prices follow a model." in summary["simulated"]
     assert any("whole market is simulated" in line for line in summary["simulated"])
+
+
+def test_that_the_true_coefficient_is_looked_up_by_time_and_not_by_count_of_candles():
+    planted = {"signal": "news", "information_coefficient": {"12": 0.1, "36": 0.3}}
+    manifest = {"kind": "simulated", "planted": [planted]}
+    found = {
+        timeframe: describe_market(manifest, 12, timeframe)["planted"][0]["true_ic_at_horizon"]
+        for timeframe in ("5m", "15m", "1m", "1h")
+    }
+    assert found == {"5m": 0.1, "15m": 0.3, "1m": None, "1h": None}
 
 
 def test_that_spot_has_no_line_about_funding(make_backtest, tmp_path):
