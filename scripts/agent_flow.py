@@ -7,6 +7,7 @@ of the same code, configuration and data is skipped.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -123,6 +124,8 @@ def show(run_id: str, config: ConfigOption = None) -> None:
 def main() -> None:
     """Run the command line; a user's error is one line, not a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.basicConfig(stream=sys.stdout, format="%(message)s")
+    logging.getLogger("agent_market.flow").setLevel(logging.INFO)
     try:
         app()
     except StepFailed as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rich import get_console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+logger = logging.getLogger(__name__)
 
 # Written by IFreqaiModel.log_backtesting_progress before each window is trained.
 _TRAINING = re.compile(
@@ -53,7 +57,13 @@ def parse_skipped_window(line: str) -> str | None:
 
 @contextmanager
 def training_bar() -> Iterator[Callable[[str], None]]:
-    """Show a bar of windows trained; the yielded function is fed with log lines."""
+    """Show a bar of windows trained; the yielded function is fed with log lines.
+
+    Where there is no terminal, every tenth of the windows gives a line in the log instead.
+    """
+    if not get_console().is_terminal:
+        yield _tenths()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -74,7 +84,21 @@ def training_bar() -> Iterator[Callable[[str], None]]:
                     completed=training.number - 1,
                     total=training.total,
                 )
-            elif "Running backtesting for Strategy" in line or "Backtesting with data" in line:
-                progress.update(task, description="backtest: trading", completed=None)
+            elif "Backtesting with data" in line:
+                total = progress.tasks[task].total
+                progress.update(task, description="backtest: trading", completed=total)
 
         yield on_line
+
+
+def _tenths() -> Callable[[str], None]:
+    shown = -1
+
+    def on_line(line: str) -> None:
+        nonlocal shown
+        training = parse_training(line)
+        if training is not None and 10 * (training.number - 1) // training.total > shown:
+            shown = 10 * (training.number - 1) // training.total
+            logger.info("  %d of %d windows trained", training.number - 1, training.total)
+
+    return on_line

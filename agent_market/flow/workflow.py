@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from agent_market.flow.plan import STEPS, decide, make_plan
 from agent_market.flow.processes import stop_all
 from agent_market.flow.setup import Request, Setup, resolve
 from agent_market.flow.steps import Workplace
+
+logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.2
@@ -160,12 +163,14 @@ def _perform_recorded(record: RunRecord, name: str) -> str:
     if inputs is None:
         raise StepFailed(f"step {name} cannot run: {decision.reason}, whose output is gone")
     if manifest is None:
+        logger.info("step %s: %s", name, decision.reason)
         place = Workplace(record.folder, inputs.key(name))
         record.begin_step(name, place.key, decision.reason)
         output = step.execute(setup, upstream, place)
         manifest = store.commit(name, inputs, record.run_id, now(), output.files, output.facts)
         record.complete_step(name, manifest.facts)
     elif manifest.run_id != record.run_id:
+        logger.info("step %s: skipped, %s", name, decision.reason)
         record.skip_step(name, manifest.key, decision.reason, manifest.facts)
     else:
         # Killed between the output's commit and this note of it.
