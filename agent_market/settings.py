@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_market.errors import ConfigError
 
+SimulatedTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d"]
+
 
 class Section(BaseModel):
     """Base of every settings model: immutable, and unknown keys are refused."""
@@ -23,32 +25,43 @@ class Section(BaseModel):
 
 
 class PlantedAlphaSettings(Section):
-    """Strength of each signal that the simulator plants.
+    """Strength of each signal that the simulator plants, as an information coefficient, 0..0.5.
 
-    Each figure is the information coefficient (correlation of the signal with the next return) the
-    simulator aims at over the signal's own horizon, 0..0.5; 0 plants nothing.
+    The coefficient is the correlation of the signal at a candle's close with the return over the
+    signal's own horizon: 15 minutes for `order_flow`, an hour for `regime` and `news`. 0 plants
+    nothing. `docs/simulator.md` describes the signals.
     """
 
-    order_flow: float = Field(default=0.08, ge=0, le=0.5)
-    regime: float = Field(default=0.10, ge=0, le=0.5)
-    news: float = Field(default=0.15, ge=0, le=0.5)
+    order_flow: float = Field(default=0.06, ge=0, le=0.5)
+    regime: float = Field(default=0.08, ge=0, le=0.5)
+    news: float = Field(default=0.05, ge=0, le=0.5)
 
 
 class SimulatorSettings(Section):
-    """The embedded market: what the simulator makes from one seed."""
+    """The embedded market: what the simulator makes from one seed.
+
+    pairs : USDT-M perpetuals, each as `BTC/USDT:USDT`; adding one leaves the others as they are.
+    timeframes : of the candle files; funding and mark prices are always written.
+    detail_days : days at the end for which single trades and order books are stored as well.
+    no_alpha : plant nothing, and leave every other draw as it is.
+    """
 
     seed: int = Field(default=7, ge=0)
-    pairs: tuple[str, ...] = (
-        "BTC/USDT:USDT",
-        "ETH/USDT:USDT",
-        "LTC/USDT:USDT",
-        "SOL/USDT:USDT",
-        "XRP/USDT:USDT",
-        "DOGE/USDT:USDT",
+    pairs: tuple[str, ...] = Field(
+        default=(
+            "BTC/USDT:USDT",
+            "ETH/USDT:USDT",
+            "LTC/USDT:USDT",
+            "SOL/USDT:USDT",
+            "XRP/USDT:USDT",
+            "DOGE/USDT:USDT",
+        ),
+        min_length=1,
     )
     start: date = date(2025, 1, 1)
     days: int = Field(default=181, ge=1, le=3660)
-    timeframes: tuple[str, ...] = ("5m", "1h")
+    timeframes: tuple[SimulatedTimeframe, ...] = Field(default=("1m", "5m", "1h"), min_length=1)
+    detail_days: int = Field(default=1, ge=0)
     alpha: PlantedAlphaSettings = PlantedAlphaSettings()
     no_alpha: bool = False
 
