@@ -118,7 +118,7 @@ def _rows(
         series.open_ms[first : min(last, closed)],
         series.values[first : min(last, closed)],
     )
-    if latest is not None and last > closed:
+    if latest is not None and first <= closed < last:
         times = np.append(times, latest[0])
         values = np.vstack([values, latest[1]])
     if any_candle_fault(faults):

@@ -125,5 +125,5 @@ def _rows(datadir: Path, kind: str, pair: str) -> pd.DataFrame | None:
 
 
 def _times(frame: pd.DataFrame, shift_ms: int) -> IntArray:
-    times = frame["event_time"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    times: IntArray = frame["event_time"].dt.as_unit("ms").astype("int64").to_numpy()
     return times + shift_ms

@@ -116,7 +116,7 @@ class State:
         """Return statistics of the 24 hours before now."""
         series = self.instrument.finest
         closed = max(1, series.closed(now_ms))
-        first = min(int(np.searchsorted(series.open_ms, now_ms - DAY, "right")), closed - 1)
+        first = min(int(np.searchsorted(series.open_ms, now_ms - DAY)), closed - 1)
         candles = series.values[first:closed]
         partial = self._partial(now_ms)
         if partial is not None:
