@@ -69,21 +69,26 @@ def _flow(folder: str, steps: Sequence[str]) -> None:
 
 def _execute(record: RunRecord, setup: Setup) -> None:
     _setups[str(record.folder)] = setup
-    with _launched(record, setup):
-        try:
-            handle = _handle(record, setup)
-            if handle is not None:
-                handle.get_result(polling_interval_sec=_POLL_SECONDS)
-        except KeyboardInterrupt:
-            stop_all()
-            # The step's thread ends with its process; give it the time to note so.
-            _at_work.acquire(timeout=_STOP_SECONDS)
-            record.interrupt()
-            raise
-        except Exception as error:
-            record.update(state="failed", finished=now(), error=_first_line(error))
-            raise
-        record.update(state="complete", finished=now(), error=None)
+    try:
+        with _launched(record, setup):
+            _work(record, setup)
+    except Exception as error:
+        record.update(state="failed", finished=now(), error=_first_line(error))
+        raise
+    record.update(state="complete", finished=now(), error=None)
+
+
+def _work(record: RunRecord, setup: Setup) -> None:
+    try:
+        handle = _handle(record, setup)
+        if handle is not None:
+            handle.get_result(polling_interval_sec=_POLL_SECONDS)
+    except KeyboardInterrupt:
+        stop_all()
+        # The step's thread ends with its process; give it the time to note so.
+        _at_work.acquire(timeout=_STOP_SECONDS)
+        record.interrupt()
+        raise
 
 
 @contextmanager

@@ -162,3 +162,19 @@ def wait_until_training(project: FlowProject) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("the backtest never began to train")
+
+
+def test_that_the_simulator_does_not_overwrite_candles_it_did_not_make(fresh: FlowProject) -> None:
+    simulator = {"start": "2024-01-01", "days": 8}
+    fresh.change({"agent_market": {"market": {"source": "simulator", "simulator": simulator}}})
+    before = sorted(path.stat().st_mtime_ns for path in fresh.datadir.rglob("*"))
+    assert "would overwrite them" in one_error_line(fresh, "run")
+    assert sorted(path.stat().st_mtime_ns for path in fresh.datadir.rglob("*")) == before
+    assert fresh.states()["data"] == "failed"
+
+
+def test_that_a_database_that_does_not_answer_is_one_line(fresh: FlowProject) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/flow?connect_timeout=2"
+    fresh.change({"agent_market": {"flow": {"database_url": url}}})
+    assert "agent_market.flow.database_url" in one_error_line(fresh, "run")
+    assert fresh.record()["state"] == "failed"
