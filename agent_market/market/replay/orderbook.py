@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from agent_market.market.replay.series import MINUTE, VOLUME
+from agent_market.market.replay.series import HOUR, MINUTE, VOLUME
 from agent_market.market.replay.sides import StoredBooks, stored_books
 from agent_market.market.replay.state import State
 from agent_market.market.replay.tape import scramble
@@ -22,6 +22,7 @@ _GRID = 0.5e-4  # half a basis point between derived levels
 _REFRESH = 50  # updates that a derived level keeps its amount
 _SHARE_OF_MINUTE = 0.1
 _MOST_STEPS = 50
+_FRESH_MS = HOUR  # an older stored book gives way to a derived one
 
 
 class Book:
@@ -40,7 +41,8 @@ class Book:
         """Return bids and asks, best first."""
         if self._memo is None or self._memo[0] != update_id:
             now = update_id * UPDATE_MS + self.state.instrument.shift_ms
-            sides = self._carried(now) if self._stored is not None else self._derived(now)
+            row = self._stored_row(now)
+            sides = self._derived(now) if row is None else self._carried(row, now)
             self._memo = (update_id, sides)
         return self._memo[1]
 
@@ -96,10 +98,15 @@ class Book:
         amounts = np.maximum(amounts, self._filters.step)
         return dict(zip((levels * self._grid_ticks).tolist(), amounts.tolist(), strict=True))
 
-    def _carried(self, now_ms: int) -> tuple[Levels, Levels]:
-        books = self._stored
-        assert books is not None  # noqa: S101 - the caller has checked
-        row = max(0, int(np.searchsorted(books.time_ms, now_ms, "right")) - 1)
+    def _stored_row(self, now_ms: int) -> tuple[StoredBooks, int] | None:
+        if self._stored is None:
+            return None
+        row = int(np.searchsorted(self._stored.time_ms, now_ms, "right")) - 1
+        is_fresh = row >= 0 and now_ms - self._stored.time_ms[row] <= _FRESH_MS
+        return (self._stored, row) if is_fresh else None
+
+    def _carried(self, stored: tuple[StoredBooks, int], now_ms: int) -> tuple[Levels, Levels]:
+        books, row = stored
         moved = self.state.last_price(now_ms) - self.state.last_price(int(books.time_ms[row]))
         shift = round(moved / self._filters.tick)
         bids, asks = (

@@ -67,13 +67,9 @@ def stored_trades(datadir: Path, pair: str, shift_ms: int) -> Trades | None:
     frame = _rows(datadir, "trades", pair)
     if frame is None:
         return None
-    ids = frame["id"] if "id" in frame else pd.Series(range(len(frame)))
-    numbers = pd.to_numeric(ids, errors="coerce").to_numpy()
-    if np.isnan(numbers.astype(float)).any() or (np.diff(numbers) <= 0).any():
-        numbers = np.arange(len(frame))
     return Trades(
         _times(frame, shift_ms),
-        numbers.astype(np.int64),
+        np.arange(len(frame)),
         frame["price"].to_numpy(float),
         frame["amount"].to_numpy(float),
         (frame["side"] == "sell").to_numpy(),

@@ -80,9 +80,12 @@ class State:
             return float(trades.price[-1])
         series = self.instrument.finest
         row = series.row_at(now_ms)
-        if row is not None:
-            return float(series.values[row, OPEN])
-        return float(series.values[max(0, series.closed(now_ms) - 1), CLOSE])
+        return self._price_before(series.closed(now_ms) if row is None else row)
+
+    def _price_before(self, row: int) -> float:
+        """Return the close before a row of the finest interval; the first row has only its open."""
+        values = self.instrument.finest.values
+        return float(values[row - 1, CLOSE] if row else values[0, OPEN])
 
     def forming(self, interval: str, now_ms: int) -> tuple[int, FloatArray] | None:
         """Return open time and values of the price candle that is forming, None without data."""
@@ -105,7 +108,7 @@ class State:
             return None
         trades = self.forming_trades(now_ms)
         if trades is None or not len(trades):
-            price = series.values[row, OPEN]
+            price = self._price_before(row)
             return np.array([price, price, price, price, 0.0])
         prices = trades.price
         return np.array(

@@ -1,12 +1,16 @@
-"""The trades inside each candle: stored ones, else a path derived from the candle itself.
+"""The trades inside each candle: stored ones where it has any, else a path derived from it.
 
 The derived path of a candle starts at its open, visits both extremes, ends at its close, and its
 amounts sum to the volume; so forming candles, the last price and the trades agree, and at the
 close the aggregate is the stored candle. It depends on the symbol and the row alone.
+
+Trade ids are the exchange's own, stored trades included: row of the candle times a stride, plus the
+place in the candle. So they ascend through stored and derived stretches, and an id names its row.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,25 +55,35 @@ class Tape:
         self._forming: tuple[int, Trades] | None = None
 
     @cached_property
-    def stored(self) -> Trades | None:
-        """The directory's own trades."""
+    def _stored(self) -> Trades | None:
+        """The directory's own trades with this exchange's ids."""
         instrument = self.instrument
-        return stored_trades(instrument.datadir, instrument.pair, instrument.shift_ms)
+        found = stored_trades(instrument.datadir, instrument.pair, instrument.shift_ms)
+        if found is None:
+            return None
+        series = instrument.finest
+        rows = np.searchsorted(series.open_ms, found.time_ms, "right") - 1
+        inside = (rows >= 0) & (found.time_ms < series.open_ms[rows] + series.length_ms)
+        rows, found = rows[inside], found.part(inside)
+        if not len(found):
+            return None
+        place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        self._stride = max(self.per_candle, int(place.max()) + 1)
+        return replace(found, id=rows * self._stride + place)
+
+    @property
+    def stride(self) -> int:
+        """Ids set aside for each candle."""
+        return self._stride if self._stored is not None else self.per_candle
 
     def forming(self, row: int) -> Trades:
         """Return all trades of one candle of the finest interval, future ones included."""
         if self._forming is None or self._forming[0] != row:
-            self._forming = (row, self._inside(row))
+            self._forming = (row, self._of_rows(row, row + 1))
         return self._forming[1]
 
     def between(self, start_ms: int, end_ms: int, limit: int | None = None) -> Trades:
         """Return trades with start <= time <= end, the first `limit` of them."""
-        if self.stored is not None:
-            times = self.stored.time_ms
-            first, last = np.searchsorted(times, start_ms), np.searchsorted(times, end_ms, "right")
-            return self.stored.part(
-                slice(first, last if limit is None else min(last, first + limit))
-            )
         series = self.instrument.finest
         row = max(0, int(np.searchsorted(series.open_ms, start_ms, "right")) - 1)
         stop = int(np.searchsorted(series.open_ms, end_ms, "right"))
@@ -77,23 +91,16 @@ class Tape:
 
     def from_id(self, first_id: int, limit: int, now_ms: int) -> Trades:
         """Return up to `limit` trades with id >= `first_id` that have happened by now."""
-        if self.stored is not None:
-            first = int(np.searchsorted(self.stored.id, first_id))
-            found = self.stored.part(slice(first, first + limit))
-            return found.part(found.time_ms <= now_ms)
-        row = max(0, first_id // self.per_candle)
+        row = first_id // self.stride
         stop = int(np.searchsorted(self.instrument.finest.open_ms, now_ms, "right"))
         return self._ascending(row, stop, limit, 0, now_ms, first_id)
 
     def latest(self, limit: int, now_ms: int) -> Trades:
         """Return the last `limit` trades that have happened by now."""
-        if self.stored is not None:
-            last = int(np.searchsorted(self.stored.time_ms, now_ms, "right"))
-            return self.stored.part(slice(max(0, last - limit), last))
         stop = int(np.searchsorted(self.instrument.finest.open_ms, now_ms, "right"))
         rows = limit // self.per_candle + 2
         while True:
-            found = self._derive(max(0, stop - rows), stop)
+            found = self._of_rows(max(0, stop - rows), stop)
             found = found.part(found.time_ms <= now_ms)
             if len(found) >= limit or rows >= stop:
                 return found.part(slice(max(0, len(found) - limit), None))
@@ -104,28 +111,33 @@ class Tape:
     ) -> Trades:
         rows = stop - row if limit is None else limit // self.per_candle + 2
         while True:
-            found = self._derive(row, min(stop, row + rows))
+            found = self._of_rows(row, min(stop, row + rows))
             kept = (found.time_ms >= start_ms) & (found.time_ms <= end_ms) & (found.id >= first_id)
             found = found.part(kept)
             if limit is None or len(found) >= limit or row + rows >= stop:
                 return found.part(slice(None, limit))
             rows *= 4
 
-    def _inside(self, row: int) -> Trades:
-        series = self.instrument.finest
-        if self.stored is not None:
-            start = int(series.open_ms[row])
-            found = self.between(start, start + series.length_ms - 1)
-            if len(found):
-                return found
-        return self._derive(row, row + 1)
+    def _of_rows(self, first: int, stop: int) -> Trades:
+        derived = self._derive(first, stop)
+        if self._stored is None:
+            return derived
+        span = slice(*np.searchsorted(self._stored.id, [first * self.stride, stop * self.stride]))
+        stored = self._stored.part(span)
+        if not len(stored):
+            return derived
+        rows = np.unique(stored.id // self.stride)
+        derived = derived.part(~np.isin(derived.id // self.stride, rows))
+        return _joined(derived, stored)
 
     def _derive(self, first: int, stop: int) -> Trades:
         instrument = self.instrument
         series = instrument.finest
         rows = np.arange(first, max(first, stop), dtype=np.int64)
-        ids = rows[:, None] * self.per_candle + np.arange(self.per_candle)
-        noise = scramble(ids.ravel(), instrument.seed).reshape(ids.shape)
+        place = np.arange(self.per_candle)
+        draws = rows[:, None] * self.per_candle + place
+        noise = scramble(draws.ravel(), instrument.seed).reshape(draws.shape)
+        ids = rows[:, None] * self.stride + place
         prices = _path(series.values[first:stop], noise, instrument.filters.price_decimals)
         amounts = _amounts(series.values[first:stop, VOLUME], noise)
         is_buyer_maker = np.diff(prices, axis=1, prepend=prices[:, :1]) < 0
@@ -139,6 +151,12 @@ class Tape:
             amounts.ravel()[traded],
             is_buyer_maker.ravel()[traded],
         )
+
+
+def _joined(one: Trades, other: Trades) -> Trades:
+    names = [field.name for field in fields(Trades)]
+    both = Trades(*(np.concatenate([getattr(one, n), getattr(other, n)]) for n in names))
+    return both.part(np.argsort(both.id))
 
 
 def _path(candles: FloatArray, noise: FloatArray, decimals: int) -> FloatArray:

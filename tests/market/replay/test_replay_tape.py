@@ -53,16 +53,32 @@ def test_that_stored_trades_are_served_as_they_are(tmp_path: Path) -> None:
     times = pd.date_range("2025-03-03 01:00", periods=50, freq="7s", tz="UTC", unit="ms")
     trades = pd.DataFrame({"event_time": times, "available_at": times})
     trades["price"], trades["amount"] = 60_000.5 + np.arange(50), 0.25
-    trades["side"], trades["id"] = ["buy", "sell"] * 25, np.arange(50) * 3 + 1000
+    trades["side"], trades["id"] = ["buy", "sell"] * 25, np.arange(50)
     write_side(datadir, "trades", "BTC/USDT:USDT", trades)
     client = live_at(datadir, "2025-03-03 02:00")
     ask = {"symbol": "BTCUSDT", "startTime": to_ms("2025-03-03 01:00"), "limit": 1000}
     rows = client.get("/fapi/v1/aggTrades", **ask)
-    assert [row["a"] for row in rows] == trades["id"].tolist()
-    assert [float(row["p"]) for row in rows] == trades["price"].tolist()
-    assert [row["m"] for row in rows] == [False, True] * 25
-    after = client.get("/fapi/v1/aggTrades", symbol="BTCUSDT", fromId=1004, limit=2)
-    assert [row["a"] for row in after] == [1006, 1009]
+    within = rows[: len(trades)]
+    assert [float(row["p"]) for row in within] == trades["price"].tolist()
+    assert [row["m"] for row in within] == [False, True] * 25
+    after = client.get("/fapi/v1/aggTrades", symbol="BTCUSDT", fromId=within[20]["a"], limit=2)
+    assert after == within[20:22]
+
+
+def test_that_trades_go_on_before_and_after_the_stored_ones(tmp_path: Path) -> None:
+    datadir = write_market(tmp_path)
+    times = pd.date_range("2025-03-03 01:00", periods=600, freq="1s", tz="UTC", unit="ms")
+    trades = pd.DataFrame({"event_time": times, "available_at": times, "side": "buy"})
+    write_side(datadir, "trades", "BTC/USDT:USDT", trades.assign(price=60_000.0, amount=0.1))
+    client = live_at(datadir, "2025-03-03 01:59:59")
+    found = client.get("/fapi/v1/aggTrades", symbol="BTCUSDT", fromId=0, limit=1000)
+    while page := client.get(
+        "/fapi/v1/aggTrades", symbol="BTCUSDT", fromId=found[-1]["a"] + 1, limit=1000
+    ):
+        found += page
+    ids, moments = [row["a"] for row in found], [row["T"] for row in found]
+    assert ids == sorted(set(ids)) and moments == sorted(moments)
+    assert len(found) == pytest.approx(110 * 20 + 600, abs=20)
 
 
 def test_that_a_snapshot_and_the_changes_since_give_the_later_book(datadir: Path) -> None:
