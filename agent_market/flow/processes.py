@@ -44,6 +44,9 @@ def run_logged(
     ):
         for line in _lines_until_exit(process, reader.readline):
             on_line(line)
+    if _stopping.is_set():
+        # A learner may take the interrupt for "stop early" and exit well with half a model.
+        raise StepFailed(f"{' '.join(command[1:4])} was stopped with the run")
     if process.returncode != 0:
         code = process.returncode
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"

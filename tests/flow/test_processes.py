@@ -66,6 +66,19 @@ def test_that_a_killed_parent_takes_its_child_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("fresh_processes")
+def test_that_a_child_that_ends_well_after_it_was_told_to_stop_is_not_trusted(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    code = "import os, time, signal; signal.signal(signal.SIGINT, lambda *_: None); " + CHILD
+    timer = threading.Thread(target=lambda: (wait_for_pid(log), stop_all()))
+    timer.start()
+    with pytest.raises(StepFailed, match="stopped with the run"):
+        run_logged(python(code.replace("sleep(60)", "sleep(2)")), log)
+    timer.join()
+
+
+@pytest.mark.usefixtures("fresh_processes")
 def test_that_stopping_ends_children_and_starts_no_new_one(tmp_path: Path) -> None:
     log = tmp_path / "log"
     failures: list[StepFailed] = []
