@@ -32,8 +32,8 @@ class PlantedAlphaSettings(Section):
     nothing. `docs/simulator.md` describes the signals.
     """
 
-    order_flow: float = Field(default=0.06, ge=0, le=0.5)
-    regime: float = Field(default=0.08, ge=0, le=0.5)
+    order_flow: float = Field(default=0.18, ge=0, le=0.5)
+    regime: float = Field(default=0.15, ge=0, le=0.5)
     news: float = Field(default=0.05, ge=0, le=0.5)
 
 

@@ -68,9 +68,9 @@ def _settings(files: list[Path], options: dict[str, Any]) -> MarketSettings:
 
 def _summary(manifest: dict[str, Any], datadir: Path) -> str:
     settings, planted = manifest["settings"], manifest["planted"]
+    made = f"{len(settings['pairs'])} pairs, {settings['days']} days from {settings['start']}"
     lines = [
-        f"{len(settings['pairs'])} pairs, {settings['days']} days from {settings['start']}, "
-        f"{len(manifest['files'])} files in {datadir}",
+        f"{made}: {len(manifest['files'])} files in {datadir}",
         "True information coefficients, by horizon in 5-minute candles:",
         "".join(f"{text:>12}" for text in ["signal", *planted[0]["information_coefficient"]]),
     ]

@@ -2,6 +2,13 @@
 
 Each row carries `event_time` (when it happened) and `available_at` (when we could have known it).
 Backtest and live read through the same `join_as_of`, so neither can see a row early.
+
+Kinds, beside the two times: `trades` (price, amount, side of the taker, id), `book` (bid_price,
+bid_amount, ask_price, ask_amount, and lists bid_prices, bid_amounts, ask_prices, ask_amounts),
+`order_flow` (buy_volume, sell_volume, n_trades of a 5-minute candle), `open_interest`
+(open_interest, base currency), `liquidations` (side, price, amount), `news` (pair `EVERY_PAIR`:
+headline, source, symbols, and sentiment_truth where simulated). `trades` and `book` may cover only
+a part of the candles. `planted` is the truth of a simulated market: for judging, not for features.
 """
 
 from __future__ import annotations

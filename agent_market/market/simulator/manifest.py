@@ -13,8 +13,8 @@ from agent_market.store import hash_files, hash_json
 SCHEMA = 1
 _DESCRIPTIONS = {
     "order_flow": (
-        "Taker pressure: the running average (half-life 10 minutes) of each minute's buy-sell "
-        "imbalance. Buying predicts a rise. Seen in side data order_flow and trades, and weakly in "
+        "Taker pressure: the running average (half-life 15 minutes) of each minute's buy-sell "
+        "imbalance. Buying predicts a rise. Seen in side data order_flow and trades, and weaker in "
         "where candles close in their range."
     ),
     "regime": (

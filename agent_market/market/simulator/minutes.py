@@ -195,7 +195,7 @@ def _draw_volume(
 def imbalance_of(flow: FloatArray) -> FloatArray:
     """Return the imbalance of each minute whose running average is the pressure `flow`.
 
-    The average halves in 10 minutes. The imbalance has unit variance, up to the first minute's.
+    The average halves in 15 minutes. The imbalance has unit variance, up to the first minute's.
     """
     kept = process.FLOW_AVERAGE_DECAY
     raw = flow - kept * shifted(flow)

@@ -39,9 +39,9 @@ OWN_JUMPS_PER_DAY: Final = 2.0
 MARKET_JUMPS_PER_DAY: Final = 0.5
 
 # Order flow: what a minute's return says of its imbalance, and how long pressure lasts.
-FLOW_RETURN_CORRELATION: Final = 0.55
-FLOW_AVERAGE_DECAY: Final = decay_of(10)
-FLOW_FEEDBACK: Final = 0.5
+FLOW_RETURN_CORRELATION: Final = 0.70
+FLOW_AVERAGE_DECAY: Final = decay_of(15)
+FLOW_FEEDBACK: Final = 0.6
 FLOW_DECAY: Final = FLOW_AVERAGE_DECAY + (1 - FLOW_AVERAGE_DECAY) * FLOW_FEEDBACK
 FLOW_SHARE_GAIN: Final = 0.35
 
