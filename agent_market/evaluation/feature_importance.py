@@ -61,7 +61,8 @@ def summarize_importance(artifacts: BacktestArtifacts, result: BacktestResult) -
 
     `stability` is the mean rank correlation of all shares between consecutive windows of the
     same pair: 1 means that every training ranks the features alike, 0 that rankings are
-    unrelated. NaN with a single window per pair.
+    unrelated. NaN with a single window per pair. `low` and `high` of a feature are the 10 % and
+    90 % quantiles of its share over the windows.
     """
     shares = read_importances(artifacts, result)
     if shares.empty:
@@ -69,9 +70,9 @@ def summarize_importance(artifacts: BacktestArtifacts, result: BacktestResult) -
         return {"status": "none", "reason": reason}
     # Ties are broken by name, so that equal shares never reorder between runs.
     mean = shares.mean().sort_index().sort_values(ascending=False, kind="stable")
-    spread = shares.std(ddof=0)
+    low, high = shares.quantile(0.1), shares.quantile(0.9)
     top = [
-        {"feature": name, "mean_share": mean[name], "standard_deviation": spread[name]}
+        {"feature": name, "mean_share": mean[name], "low": low[name], "high": high[name]}
         for name in mean.index[:TOP]
     ]
     return {

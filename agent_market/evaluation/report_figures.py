@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,11 @@ COLORS = (BLUE, "#c67a2c", GREEN, "#7b659c", "#a1503f", "#4d8fa8", "#8d8341", "#
 MAX_POINTS = 1500
 MAX_TRADES = 400
 _Z95 = 1.96
+# What FreqAI makes of a feature's name when it expands it over periods, shifts, pairs, timeframes.
+_EXPANDED = re.compile(
+    r"%-(?P<name>.+?)(?:-period_(?P<period>\d+))?(?:_gen)?(?:_shift-(?P<shift>\d+))?"
+    r"_(?P<coin>[^_/]+)/[^_]+_(?P<timeframe>\d+[mhdw])"
+)
 
 
 def equity_figure(result: BacktestResult, closes: pd.DataFrame) -> Figure:
@@ -136,7 +142,9 @@ def importance_figure(importance: dict[str, Any]) -> Figure:
         "y": list(range(len(rows))),
         "x": [100 * row["mean_share"] for row in rows],
         "error_x": {
-            "array": [100 * row["standard_deviation"] for row in rows],
+            "symmetric": False,
+            "array": [100 * max(0, row["high"] - row["mean_share"]) for row in rows],
+            "arrayminus": [100 * max(0, row["mean_share"] - row["low"]) for row in rows],
             "color": INK,
             "thickness": 1,
             "width": 3,
@@ -147,7 +155,7 @@ def importance_figure(importance: dict[str, Any]) -> Figure:
     }
     layout = _layout(90 + 23 * max(3, len(rows)), legend=False) | {
         "xaxis": _axis("Mean share, %") | {"rangemode": "tozero"},
-        "yaxis": _names([row["feature"] for row in rows]),
+        "yaxis": _names([_readable(row["feature"]) for row in rows]),
     }
     return {"data": [bar], "layout": layout}
 
@@ -285,6 +293,16 @@ def _names(names: Sequence[str]) -> dict[str, Any]:
         "tickvals": list(range(len(names))),
         "ticktext": [_short(name, 30) for name in names],
     }
+
+
+def _readable(feature: str) -> str:
+    """Return a FreqAI feature as `pressure 48, ETH 1h, 1 ago`; other names lose their prefix."""
+    match = _EXPANDED.fullmatch(feature)
+    if not match:
+        return feature.removeprefix("%-")
+    name = " ".join(filter(None, (match["name"], match["period"])))
+    shift = f", {match['shift']} ago" if match["shift"] else ""
+    return f"{name}, {match['coin']} {match['timeframe']}{shift}"
 
 
 def _short(text: str, length: int) -> str:

@@ -281,8 +281,8 @@ def _importance_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]
     note = (
         f"Mean share over {whole(importance['n_windows'])} trained windows, the "
         f"{len(importance['top'])} largest of {whole(importance['n_features'])} features; bars: "
-        "standard deviation between windows. Rank correlation of consecutive windows (1 = the same "
-        f"ranking every time): {number(importance['stability'])}."
+        "10 % to 90 % quantile between windows. Rank correlation of consecutive windows (1 = the "
+        f"same ranking every time): {number(importance['stability'])}."
     )
     names = f"<details><summary>Full names</summary>{importance_table(importance)}</details>"
     return _section(title, note, _chart("importance", charts) + names)

@@ -113,7 +113,8 @@ def importance_table(importance: Mapping[str, Any]) -> str:
     columns = [
         Column("Feature", "feature"),
         Column("Mean share", "mean_share", _share2),
-        Column("Standard deviation", "standard_deviation", _share2),
+        Column("10 % quantile", "low", _share2),
+        Column("90 % quantile", "high", _share2),
     ]
     return table(columns, importance["top"])
 

@@ -181,6 +181,11 @@ def test_that_importance_is_the_mean_share_and_stability_the_rank_correlation(ma
     importance = summarize(make_backtest())["feature_importance"]
     assert [row["feature"] for row in importance["top"]] == ["%-rsi", "%-adx", "%-volume"]
     assert [row["mean_share"] for row in importance["top"]] == [0.5, 0.3, 0.2]
+    assert [(row["low"], row["high"]) for row in importance["top"]] == [
+        (0.5, 0.5),
+        (0.3, 0.3),
+        (0.2, 0.2),
+    ]
     assert importance["n_windows"] == 12 and importance["stability"] == 1.0
 
 

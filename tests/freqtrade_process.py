@@ -1,0 +1,110 @@
+"""Drive a real `freqtrade` process and talk to its API, for tests."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+PROJECT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
+WIDE = os.environ | {"COLUMNS": "400"}  # or Freqtrade wraps its log lines
+
+
+def overlay(path: Path, content: Mapping[str, Any]) -> Path:
+    """Write a configuration overlay and return its path."""
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run_freqtrade(
+    command: str, configs: Sequence[Path], *options: str, timeout: float = 500
+) -> subprocess.CompletedProcess[str]:
+    """Run a `freqtrade` command in the project's root with config.json and more; return it."""
+    arguments = [sys.executable, "-m", "freqtrade", command, "-c", "config.json"]
+    for config in configs:
+        arguments += ["-c", str(config)]
+    return subprocess.run(
+        [*arguments, *options],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env=WIDE,
+    )
+
+
+class Bot:
+    """`freqtrade trade --dry-run` with its API."""
+
+    def __init__(
+        self, configs: Sequence[Path], log: Path, port: int, command: str = "trade"
+    ) -> None:
+        arguments = [sys.executable, "-m", "freqtrade", command, "-c", "config.json"]
+        for config in configs:
+            arguments += ["-c", str(config)]
+        if command == "trade":
+            arguments += ["--dry-run", "--strategy", "HybridMultiMode"]
+            arguments += ["--freqaimodel", "CatboostRegressor"]
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                arguments, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, env=WIDE
+            )
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/api/v1",
+            auth=("tester", "secret"),
+            timeout=20,
+            trust_env=False,
+        )
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """Return the JSON answer of one API call."""
+        answer = self.client.get(path, params=parameters)
+        answer.raise_for_status()
+        return answer.json()
+
+    def wait_for(self, what: str, probe: Callable[[], T | None], seconds: float) -> T:
+        """Return the first true result of `probe`; fail with the log's end when time is up."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"the bot ended before {what}\n{self.tail()}"
+            try:
+                if result := probe():
+                    return result
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                pass  # not up yet, or busy with a candle: ask again
+            time.sleep(1)
+        raise AssertionError(f"{what} did not happen within {seconds} s\n{self.tail()}")
+
+    def predictions(self, pair: str, timeframe: str) -> dict[str, float]:
+        """Return the trusted predictions that the API shows, by candle date."""
+        answer = self.get("/pair_candles", pair=pair, timeframe=timeframe, limit=500)
+        names = answer["columns"]
+        if "do_predict" not in names:
+            return {}
+        date, trust, value = (names.index(n) for n in ("date", "do_predict", "&-forward_return"))
+        return {row[date]: row[value] for row in answer["data"] if row[trust] == 1}
+
+    def stop(self, how: signal.Signals = signal.SIGINT, seconds: float = 60) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(seconds)
+
+    def tail(self, lines: int = 40) -> str:
+        """Return the end of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def close(self) -> None:
+        """Kill what is left."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,46 @@
+"""Freqtrade's own bias analyses, run as a user runs them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.freqtrade_process import overlay, run_freqtrade
+
+
+@pytest.mark.timeout(600)
+def test_that_lookahead_analysis_finds_no_bias(analysis: tuple[Path, Path], tmp_path: Path) -> None:
+    datadir, config = analysis
+    result = tmp_path / "lookahead.csv"
+    run = run_freqtrade(
+        "lookahead-analysis",
+        [config],
+        *["--datadir", str(datadir), "--timerange", "20250120-20250127"],
+        *["--targeted-trade-amount", "6", "--minimum-trade-amount", "3"],
+        *["--lookahead-analysis-exportfilename", str(result)],
+    )
+    assert result.is_file(), run.stdout[-3000:] + run.stderr[-3000:]
+    row = pd.read_csv(result).iloc[0]
+    assert row["total_signals"] >= 3
+    assert not row["has_bias"], row.to_dict()
+    assert pd.isna(row["biased_indicators"]), row["biased_indicators"]
+
+
+@pytest.mark.timeout(600)
+def test_that_recursive_analysis_finds_no_bias(analysis: tuple[Path, Path], tmp_path: Path) -> None:
+    datadir, config = analysis
+    # A model a candle, as if live: then the analysis' shorter backtests train the same models, and
+    # what differs can only come from the indicators.
+    every_candle = overlay(
+        tmp_path / "every_candle.json",
+        {"freqai": {"backtest_period_days": 300.1 / 86_400, "train_period_days": 3}},
+    )
+    run = run_freqtrade(
+        "recursive-analysis",
+        [config, every_candle],
+        *["--datadir", str(datadir), "--timerange", "1737936000-1737943200"],
+        *["-p", "BTC/USDT:USDT", "--startup-candle", "150", "400"],
+    )
+    log = " ".join((run.stdout + run.stderr).split())
+    assert "No variance on indicator(s) found due to recursive formula" in log, log[-3000:]
+    assert "No lookahead bias on indicators found" in log, log[-3000:]
