@@ -3,6 +3,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: setup demo test test-fast check bench
+
 setup: .venv/.installed
 
 .venv/.installed: requirements.txt requirements-dev.txt pyproject.toml scripts/setup.sh
@@ -12,7 +13,10 @@ demo: setup
 	@$(BIN)/python scripts/agent_flow.py run -c config.json -c config.replay.json
 
 test: setup
-	@$(BIN)/pytest -m "not slow and not bench"
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not bench"
+
+test-fast: setup
+	@$(BIN)/pytest -n 2 --dist loadfile --ignore tests/e2e --ignore tests/crash --ignore tests/flow
 
 check: setup
 	@$(BIN)/ruff format --check .

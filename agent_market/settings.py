@@ -110,8 +110,8 @@ class ReplaySettings(Section):
     port : 0 takes any free one.
     clock : `live` moves history to now and lets it go on; `as-stored` shows it as it is.
     reserve_days : history kept ahead of now in `live`; None: 10 % of the span, at most 30 days.
-    epoch : the moment to which `live` fits the history; None: the start of the server. Pin it so
-        that a restart serves the same history.
+    epoch : the moment to which `live` fits the history; None: the start of the server. A restart
+        within the reserve mostly serves the same history; pin the epoch to be sure.
     """
 
     host: str = "127.0.0.1"

@@ -1,9 +1,16 @@
 """Fixtures that every room's tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
+
+from agent_market.market.replay import ccxt_overlay, launch_replay
+from agent_market.market.simulator import write_market
+from agent_market.settings import SimulatorSettings
+from tests.freqtrade_process import overlay
 
 PROJECT = Path(__file__).resolve().parents[1]
 # a busy machine and the first compilation of a kernel are slow, not wrong
@@ -19,3 +26,33 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"real market data is not at {REAL_DATA}")
     return REAL_DATA
+
+
+class SmallMarket(NamedTuple):
+    """A simulated data directory, and a configuration of a small model that trades it often."""
+
+    datadir: Path
+    config: Path
+
+
+@pytest.fixture(scope="session")
+def small_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallMarket]:
+    """Serve two simulated pairs, 2025-01-01 to 2025-02-02 at 5m, as stored."""
+    folder = tmp_path_factory.mktemp("small")
+    pairs = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+    write_market(SimulatorSettings(seed=5, days=32, pairs=pairs), folder / "market")
+    (folder / "userdir").mkdir()
+    with launch_replay(folder / "market") as replay:
+        small: dict[str, Any] = {
+            **ccxt_overlay(replay.url),
+            "user_data_dir": str(folder / "userdir"),
+            "freqai": {
+                "train_period_days": 6,
+                "backtest_period_days": 2,
+                "feature_parameters": {"include_corr_pairlist": ["BTC/USDT:USDT"]},
+                "model_training_parameters": {"iterations": 40},
+            },
+            "agent_market": {"modes": {"entry_edge_bps": 1}},
+        }
+        small["exchange"]["pair_whitelist"] = list(pairs)
+        yield SmallMarket(folder / "market", overlay(folder / "small.json", small))

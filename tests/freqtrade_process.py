@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,15 @@ from typing import Any, TypeVar
 import httpx
 
 PROJECT = Path(__file__).resolve().parents[1]
+INTERRUPTED = 130
+TRADE = (
+    "trade",
+    "--dry-run",
+    "--strategy",
+    "HybridMultiMode",
+    "--freqaimodel",
+    "CatboostRegressor",
+)
 T = TypeVar("T")
 WIDE = os.environ | {"COLUMNS": "400"}  # or Freqtrade wraps its log lines
 
@@ -21,6 +31,24 @@ def overlay(path: Path, content: Mapping[str, Any]) -> Path:
     """Write a configuration overlay and return its path."""
     path.write_text(json.dumps(content))
     return path
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def api_server(port: int) -> dict[str, Any]:
+    """Return the section `api_server` of a bot that `Bot` can talk to."""
+    return {
+        "listen_port": port,
+        "username": "tester",
+        "password": "secret",
+        "jwt_secret_key": "a" * 64,
+        "ws_token": "b" * 32,
+    }
 
 
 def run_freqtrade(
@@ -42,17 +70,12 @@ def run_freqtrade(
 
 
 class Bot:
-    """`freqtrade trade --dry-run` with its API."""
+    """A `freqtrade` process with an API: by default a dry run of ours."""
 
-    def __init__(
-        self, configs: Sequence[Path], log: Path, port: int, command: str = "trade"
-    ) -> None:
-        arguments = [sys.executable, "-m", "freqtrade", command, "-c", "config.json"]
+    def __init__(self, configs: Sequence[Path], log: Path, port: int, *command: str) -> None:
+        arguments = [sys.executable, "-m", "freqtrade", *(command or TRADE), "-c", "config.json"]
         for config in configs:
             arguments += ["-c", str(config)]
-        if command == "trade":
-            arguments += ["--dry-run", "--strategy", "HybridMultiMode"]
-            arguments += ["--freqaimodel", "CatboostRegressor"]
         self.log = log
         with log.open("w") as output:
             self.process = subprocess.Popen(
@@ -93,10 +116,13 @@ class Bot:
         date, trust, value = (names.index(n) for n in ("date", "do_predict", "&-forward_return"))
         return {row[date]: row[value] for row in answer["data"] if row[trust] == 1}
 
-    def stop(self, how: signal.Signals = signal.SIGINT, seconds: float = 60) -> int:
-        """Send a signal and return the exit code."""
-        self.process.send_signal(how)
-        return self.process.wait(seconds)
+    def stop_in_order(self, seconds: float = 60) -> None:
+        """Send what Ctrl-C sends; fail unless Freqtrade cleans up and ends as it does by hand."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(seconds) == INTERRUPTED, self.tail()
+        log = self.log.read_text()
+        assert "Cleaning up modules" in log
+        assert "Traceback" not in log, self.tail(100)
 
     def tail(self, lines: int = 40) -> str:
         """Return the end of the log."""

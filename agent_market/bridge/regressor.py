@@ -80,6 +80,30 @@ class AgentMarketRegressor(BaseRegressionModel):
         )
         return super().start_backtesting(dataframe, metadata, dk, strategy)
 
+    def start_live(
+        self,
+        dataframe: pd.DataFrame,
+        metadata: dict[str, Any],
+        strategy: IStrategy,
+        dk: FreqaiDataKitchen,
+    ) -> FreqaiDataKitchen:
+        """
+        Train and predict as FreqAI does, and keep its candle history of one date type.
+
+        FreqAI appends live candles to the history it read from disk. Freqtrade 2026.9 reads feather
+        dates in milliseconds and makes live ones in microseconds, with another UTC object; pandas 3
+        turns the two into a column of objects, and every later training fails.
+        :param dataframe: the newest candles
+        :param metadata: the pair
+        :param strategy: the strategy
+        :param dk: FreqAI's data kitchen of this pair
+        :return: the data kitchen, with predictions
+        """
+        kitchen = super().start_live(dataframe, metadata, strategy, dk)
+        with self.dd.history_lock:
+            _align_dates(self.dd.historic_data, dataframe["date"].dtype)
+        return kitchen
+
     def train(
         self, unfiltered_df: pd.DataFrame, pair: str, dk: FreqaiDataKitchen, **kwargs: Any
     ) -> Any:
@@ -148,6 +172,14 @@ def _refuse_shuffling(freqai: dict[str, Any]) -> None:
             f"{', '.join(wrong)} is true, which lets overlapping labels leak between training and "
             "validation. Set it to false."
         )
+
+
+def _align_dates(history: dict[str, dict[str, pd.DataFrame]], dtype: Any) -> None:
+    """Give the dates of every pair and timeframe the type of the live candles."""
+    for frames in history.values():
+        for timeframe, frame in frames.items():
+            if frame["date"].dtype != dtype:
+                frames[timeframe] = frame.assign(date=frame["date"].astype(dtype))
 
 
 def _include_last_candle(dk: FreqaiDataKitchen, period: int, candle: int) -> None:

@@ -1,5 +1,7 @@
+from datetime import UTC
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -103,3 +105,18 @@ def test_that_the_last_candle_is_predicted_by_the_window_it_belongs_to(stop: int
     for candle_open in range(0, stop + 1, 100):
         assert trained_until(short, candle_open) == trained_until(long, candle_open)
         assert trained_until(short, candle_open) <= candle_open
+
+
+def test_that_history_from_disk_takes_the_date_type_of_live_candles() -> None:
+    stored = pd.date_range("2024-01-01", periods=3, freq="5min", tz=ZoneInfo("UTC"), unit="ms")
+    live = pd.date_range("2024-01-01 00:15", periods=1, freq="5min", tz=UTC, unit="us")
+    history = {"BTC/USDT:USDT": {"5m": pd.DataFrame({"date": stored, "close": 1.0})}}
+    newest = pd.DataFrame({"date": live, "close": 1.0})
+
+    def appended() -> pd.Series:
+        return pd.concat([history["BTC/USDT:USDT"]["5m"], newest])["date"]
+
+    assert appended().dtype == object  # what breaks FreqAI's training
+    regressor._align_dates(history, newest["date"].dtype)
+    assert appended().dtype == newest["date"].dtype
+    assert list(appended().iloc[:3]) == list(stored)

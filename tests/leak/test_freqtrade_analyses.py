@@ -5,17 +5,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.conftest import SmallMarket
 from tests.freqtrade_process import overlay, run_freqtrade
 
 
 @pytest.mark.timeout(600)
-def test_that_lookahead_analysis_finds_no_bias(analysis: tuple[Path, Path], tmp_path: Path) -> None:
-    datadir, config = analysis
+def test_that_lookahead_analysis_finds_no_bias(small_market: SmallMarket, tmp_path: Path) -> None:
     result = tmp_path / "lookahead.csv"
     run = run_freqtrade(
         "lookahead-analysis",
-        [config],
-        *["--datadir", str(datadir), "--timerange", "20250120-20250127"],
+        [small_market.config],
+        *["--datadir", str(small_market.datadir), "--timerange", "20250120-20250127"],
         *["--targeted-trade-amount", "6", "--minimum-trade-amount", "3"],
         *["--lookahead-analysis-exportfilename", str(result)],
     )
@@ -27,8 +27,7 @@ def test_that_lookahead_analysis_finds_no_bias(analysis: tuple[Path, Path], tmp_
 
 
 @pytest.mark.timeout(600)
-def test_that_recursive_analysis_finds_no_bias(analysis: tuple[Path, Path], tmp_path: Path) -> None:
-    datadir, config = analysis
+def test_that_recursive_analysis_finds_no_bias(small_market: SmallMarket, tmp_path: Path) -> None:
     # A model a candle, as if live: then the analysis' shorter backtests train the same models, and
     # what differs can only come from the indicators.
     every_candle = overlay(
@@ -37,8 +36,8 @@ def test_that_recursive_analysis_finds_no_bias(analysis: tuple[Path, Path], tmp_
     )
     run = run_freqtrade(
         "recursive-analysis",
-        [config, every_candle],
-        *["--datadir", str(datadir), "--timerange", "1737936000-1737943200"],
+        [small_market.config, every_candle],
+        *["--datadir", str(small_market.datadir), "--timerange", "1737936000-1737943200"],
         *["-p", "BTC/USDT:USDT", "--startup-candle", "150", "400"],
     )
     log = " ".join((run.stdout + run.stderr).split())

@@ -75,8 +75,9 @@ def live(
 ) -> Clock:
     """Return the clock that moves history to now and lets it go on in real time.
 
-    The shift is the smallest whole number of days that leaves at least the reserve ahead of
-    `epoch` (default: now). The same `epoch` gives the same shift after a restart.
+    The shift is the smallest multiple of the reserve (in whole days, at least one) that leaves the
+    reserve ahead of `epoch` (default: now). So a restart serves the same history for as many days
+    as the reserve has, on average half of them, and with the same `epoch` always.
 
     Raises
     ------
@@ -85,8 +86,8 @@ def live(
     """
     reserve = reserve_days if reserve_days is not None else default_reserve_days(start_ms, end_ms)
     anchor = wall() if epoch is None else _utc_ms(epoch)
-    days = math.ceil((anchor + reserve * DAY_MS - end_ms) / DAY_MS)
-    shift = days * DAY_MS
+    grid = max(1, math.floor(reserve)) * DAY_MS
+    shift = math.ceil((anchor + reserve * DAY_MS - end_ms) / grid) * grid
     if wall() <= start_ms + shift or wall() >= end_ms + shift:
         raise DataError(
             f"the stored history ({day(start_ms)} to {day(end_ms)}) does not reach around now "
