@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Generate the API server's credentials into an untracked file, once."""
 
 import secrets

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Serve a Freqtrade data directory over the Binance protocol on this machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Make the embedded market in a Freqtrade data directory."""
 
 from __future__ import annotations
