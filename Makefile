@@ -5,6 +5,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: setup demo test test-fast check bench
 
 setup: .venv/.installed
+	@:
 
 .venv/.installed: requirements.txt requirements-dev.txt pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh

@@ -3,7 +3,7 @@
 # Run by `make setup`; a second run finds everything in place and installs nothing.
 set -eu
 PYTHON=${PYTHON:-python3}
-NEEDED_MIB=5000
+NEEDED_MIB=4000
 
 fail() {
     echo "error: $1" >&2

@@ -5,6 +5,7 @@ from freqtrade.persistence import Trade
 from freqtrade.strategy import IStrategy
 from pandas import DataFrame
 
+from agent_market.bridge import settings_of
 from agent_market.decisions import (
     Mode,
     choose_modes,
@@ -15,7 +16,6 @@ from agent_market.decisions import (
 )
 from agent_market.features import add_calendar_features, add_candle_features, add_period_features
 from agent_market.market.candles import timeframe_seconds
-from agent_market.settings import load_settings
 
 PREDICTION = "&-forward_return"
 
@@ -57,7 +57,7 @@ class HybridMultiMode(IStrategy):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self.settings = load_settings(config)
+        self.settings = settings_of(config)
 
     @property
     def protections(self) -> list[dict[str, Any]]:

@@ -94,10 +94,11 @@ def _check_simulated_span(needs: DataNeeds, simulator: SimulatorSettings) -> Non
             raise DataError(f"unknown pair {pair!r}: the simulator does not make it; {hint}.")
     first = datetime.combine(simulator.start, time(), UTC)
     last = first + timedelta(days=simulator.days)
-    if needs.start < first or (needs.stop or needs.trade_start) > last:
+    stop = needs.stop or needs.trade_start
+    if needs.start < first or stop > last:
         raise DataError(
             f"timerange without data: candles are needed from {needs.start:%Y-%m-%d %H:%M} (the "
-            f"training included) to {needs.stop or 'the end'}, but the simulator makes "
+            f"training included) to {stop:%Y-%m-%d %H:%M}, but the simulator makes "
             f"{first:%Y-%m-%d} to {last:%Y-%m-%d}. Choose another --timerange or change "
             "agent_market.market.simulator."
         )
