@@ -47,7 +47,8 @@ def run_table(record: RunRecord, *, is_held: bool) -> Table:
 def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
     """Return one row per run, oldest first."""
     run = Column("run", no_wrap=True)
-    table = Table(run, "state", "strategy", "timerange", "steps", title="History")
+    figures = ("trades", "profit %", "mean IC")
+    table = Table(run, "state", "strategy", "timerange", "steps", *figures, title="History")
     for record in records:
         content = record.read()
         states = [step["state"] for step in content["steps"] if step["state"] != "not selected"]
@@ -58,8 +59,20 @@ def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
             content["strategy"],
             content["timerange"],
             f"{done}/{len(states)}",
+            *_headline(content),
         )
     return table
+
+
+def _headline(content: Mapping[str, Any]) -> tuple[str, ...]:
+    facts: dict[str, Any] = {}
+    for step in content["steps"]:
+        if step["name"] == "summarize" and step["state"] in ("complete", "skipped"):
+            facts = step["facts"]
+    if "trades" not in facts:
+        return ()
+    profit = _figure(facts["net_profit_percent"])
+    return str(facts["trades"]), profit, _figure(facts["mean_ic"], digits=4)
 
 
 def run_state(content: Mapping[str, Any], *, is_held: bool) -> str:

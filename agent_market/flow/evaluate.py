@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent_market.flow.inputs import Inputs, code_hashes, library_versions
 from agent_market.flow.outputs import Manifest
@@ -10,6 +11,9 @@ from agent_market.flow.run_backtest import result_paths
 from agent_market.flow.setup import Setup
 from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
 from agent_market.store import hash_json, read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from agent_market.evaluation import BacktestArtifacts
 
 
 def evaluation_inputs(setup: Setup, upstream: Upstream) -> Inputs:
@@ -23,8 +27,9 @@ def write_summary(setup: Setup, upstream: Upstream, place: Workplace) -> StepOut
     from agent_market.evaluation import summarize
 
     path = place.folder / "summary.json"
-    write_json(path, summarize(_artifacts(setup, upstream["backtest"])))
-    return StepOutput([path], {"summary": str(path)})
+    summary = summarize(_artifacts(setup, upstream["backtest"]))
+    write_json(path, summary)
+    return StepOutput([path], {"summary": str(path), **_headline(summary)})
 
 
 def publish_summary(setup: Setup, manifest: Manifest) -> None:
@@ -45,7 +50,16 @@ def write_html_report(setup: Setup, upstream: Upstream, place: Workplace) -> Ste
     return StepOutput([path], {"report": str(path)})
 
 
-def _artifacts(setup: Setup, backtest: Manifest):  # type: ignore[no-untyped-def]
+def _headline(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures that the history shows of a run."""
+    return {
+        "trades": summary["totals"]["trades"],
+        "net_profit_percent": summary["totals"]["net_profit_percent"],
+        "mean_ic": summary["predictions"].get("overall", {}).get("mean_ic"),
+    }
+
+
+def _artifacts(setup: Setup, backtest: Manifest) -> BacktestArtifacts:
     from agent_market.evaluation import BacktestArtifacts
 
     result, models = result_paths(backtest)

@@ -44,13 +44,14 @@ def run_logged(
     ):
         for line in _lines_until_exit(process, reader.readline):
             on_line(line)
+    name = " ".join(command[2:4])  # freqtrade and its command, after `python -m`
     if _stopping.is_set():
         # A learner may take the interrupt for "stop early" and exit well with half a model.
-        raise StepFailed(f"{' '.join(command[1:4])} was stopped with the run")
+        raise StepFailed(f"{name} was stopped with the run")
     if process.returncode != 0:
         code = process.returncode
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        raise StepFailed(failure(f"{' '.join(command[1:4])} ended with {how}", log))
+        raise StepFailed(failure(f"{name} ended with {how}", log))
 
 
 def failure(what: str, log: Path) -> str:
