@@ -64,16 +64,7 @@ class StoredBooks:
 
 def stored_trades(datadir: Path, pair: str, shift_ms: int) -> Trades | None:
     """Return the stored trades of a pair, None where there are none."""
-    frame = _rows(datadir, "trades", pair)
-    if frame is None:
-        return None
-    return Trades(
-        _times(frame, shift_ms),
-        np.arange(len(frame)),
-        frame["price"].to_numpy(float),
-        frame["amount"].to_numpy(float),
-        (frame["side"] == "sell").to_numpy(),
-    )
+    return _as_trades(datadir, "trades", pair, shift_ms)
 
 
 def stored_books(datadir: Path, pair: str, shift_ms: int) -> StoredBooks | None:
@@ -94,7 +85,11 @@ def stored_open_interest(
 
 def stored_liquidations(datadir: Path, pair: str, shift_ms: int) -> Trades | None:
     """Return forced orders as trades: `is_buyer_maker` means that a long was sold."""
-    frame = _rows(datadir, "liquidations", pair)
+    return _as_trades(datadir, "liquidations", pair, shift_ms)
+
+
+def _as_trades(datadir: Path, kind: str, pair: str, shift_ms: int) -> Trades | None:
+    frame = _rows(datadir, kind, pair)
     if frame is None:
         return None
     return Trades(
