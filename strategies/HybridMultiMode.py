@@ -15,6 +15,7 @@ from agent_market.decisions import (
     stake_fraction,
 )
 from agent_market.features import add_calendar_features, add_candle_features, add_period_features
+from agent_market.learning.labels import ForwardReturn
 from agent_market.market.candles import timeframe_seconds
 
 PREDICTION = "&-forward_return"
@@ -98,8 +99,8 @@ class HybridMultiMode(IStrategy):
         self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
     ) -> DataFrame:
         horizon = self.freqai_info["feature_parameters"]["label_period_candles"]
-        close = dataframe["close"]
-        return dataframe.join((close.shift(-horizon) / close - 1).rename(PREDICTION))
+        label = ForwardReturn(horizon_candles=horizon, column=PREDICTION)
+        return dataframe.join(label.compute(dataframe))
 
     def populate_indicators(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
         dataframe = self.freqai.start(dataframe, metadata, self)
