@@ -157,6 +157,13 @@ def first_rounds(adapter: ModelAdapter, X: Any, count: int) -> Any:
     return model.predict_proba(X, ntree_end=count)[:, 1]
 
 
+def miss(truth: Any, output: Any, name: str) -> float:
+    """Return the loss that every library stops by: squared error, or log loss."""
+    if name in REGRESSORS:
+        return float(((truth - output) ** 2).mean())
+    return float(-np.log(np.where(truth == 1, output, 1 - output)).mean())
+
+
 @pytest.mark.parametrize("name", TREES)
 def test_that_the_validation_part_ends_the_fit_at_its_best_round(name, tmp_path):
     X = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32)
@@ -171,9 +178,23 @@ def test_that_the_validation_part_ends_the_fit_at_its_best_round(name, tmp_path)
     assert n_rounds(full) == 200
     output = stopped.predict(X) if name in REGRESSORS else stopped.predict_proba(X)[:, 1]
     np.testing.assert_array_equal(output, first_rounds(full, X, best))
+    losses = [miss(y[200:], first_rounds(full, X[200:], n), name) for n in range(1, best + 10)]
+    assert losses[best - 1] <= min(losses) + 1e-6
     stopped.save(tmp_path / "model")
     assert n_rounds(load_adapter(tmp_path / "model")) == best
     assert n_rounds(create(name, rounds).fit(*data, seed=1, init=stopped)) >= best
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_that_the_seed_alone_decides_which_rows_are_drawn(name):
+    half = {"lightgbm": {"bagging_fraction": 0.5, "bagging_freq": 1}, "xgboost": {"subsample": 0.5}}
+    data = part_of_each()
+    drawn = [
+        fast(name, **half.get(name.split("_")[0], {})).fit(**data | {"seed": seed}).model
+        for seed in (1, 1, 2)
+    ]
+    dumped = [fast(name).predict_model(model, data["X_train"]).tobytes() for model in drawn]
+    assert dumped[0] == dumped[1] != dumped[2]
 
 
 def spoiled(row: int, column: int, value: float) -> Any:
