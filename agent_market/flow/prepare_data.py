@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from agent_market.errors import ConfigError, DataError
+from agent_market.errors import DataError
 from agent_market.flow.configuration import without_environment
 from agent_market.flow.data_needs import (
     DataNeeds,
@@ -24,12 +25,9 @@ from agent_market.flow.setup import Setup
 from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
 from agent_market.market.candles import timeframe_seconds
 from agent_market.settings import SimulatorSettings
-from agent_market.store import write_json, write_text
+from agent_market.store import write_json
 
 logger = logging.getLogger(__name__)
-
-# Marks a directory that the simulator may overwrite, from before its first file is written.
-_OWNED = ".agent_market_simulated"
 
 
 def data_inputs(setup: Setup, upstream: Upstream) -> Inputs:
@@ -62,29 +60,24 @@ def stored_data(setup: Setup) -> dict[str, str]:
 def prepare_data(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
     """Fill the data directory from its source and check that it covers the run."""
     if setup.source == "simulator":
-        _simulate(setup)
-    elif setup.source == "exchange":
+        return _simulate(setup)
+    if setup.source == "exchange":
         _download(setup, place.folder)
-    paths = [setup.datadir / name for name in stored_data(setup)]
-    if setup.source == "simulator":
-        # The market is one output, whichever pairs of it this run reads.
-        files = (path for path in setup.datadir.rglob("*") if path.is_file())
-        paths = sorted(path for path in files if not path.name.startswith("."))
-    return StepOutput(paths, {"datadir": str(setup.datadir), "files": len(paths)})
+    return _output(setup, stored_data(setup))
 
 
-def _simulate(setup: Setup) -> None:
+def _simulate(setup: Setup) -> StepOutput:
     from agent_market.market.simulator import write_market
 
-    owned, manifest = setup.datadir / _OWNED, setup.datadir / "market.json"
-    is_ours = owned.is_file() or manifest.is_file()
-    if setup.datadir.is_dir() and any(setup.datadir.iterdir()) and not is_ours:
-        raise ConfigError(
-            f"agent_market.market.datadir: {setup.datadir} holds files that the simulator did not "
-            "make, and it would overwrite them. Set another directory, or source 'directory'."
-        )
-    write_text(owned, "The simulator may overwrite this directory.\n")
-    write_market(setup.settings.market.simulator, setup.datadir)
+    manifest = write_market(setup.settings.market.simulator, setup.datadir)
+    stored_data(setup)
+    # The market is one output, whichever pairs of it this run reads.
+    return _output(setup, ["market.json", *manifest["files"]])
+
+
+def _output(setup: Setup, names: Iterable[str]) -> StepOutput:
+    paths = [setup.datadir / name for name in names]
+    return StepOutput(paths, {"datadir": str(setup.datadir), "files": len(paths)})
 
 
 def _check_simulated_span(needs: DataNeeds, simulator: SimulatorSettings) -> None:

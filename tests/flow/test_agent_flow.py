@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agent_market.store import write_json
 from tests.flow_project import FlowProject
 
 
@@ -164,7 +165,12 @@ def wait_until_training(project: FlowProject) -> None:
     raise AssertionError("the backtest never began to train")
 
 
-def test_that_the_simulator_does_not_overwrite_candles_it_did_not_make(fresh: FlowProject) -> None:
+@pytest.mark.parametrize("has_foreign_manifest", [False, True])
+def test_that_the_simulator_does_not_overwrite_candles_it_did_not_make(
+    fresh: FlowProject, has_foreign_manifest: bool
+) -> None:
+    if has_foreign_manifest:
+        write_json(fresh.datadir / "market.json", {"kind": "recorded"})
     simulator = {"start": "2024-01-01", "days": 8}
     fresh.change({"agent_market": {"market": {"source": "simulator", "simulator": simulator}}})
     before = sorted(path.stat().st_mtime_ns for path in fresh.datadir.rglob("*"))

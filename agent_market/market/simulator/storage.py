@@ -154,9 +154,9 @@ def _refuse_foreign_files(
         foreign += sorted(datadir.glob("side/*/*.parquet"))
     if foreign:
         raise ConfigError(
-            f"agent_market.market.datadir: {datadir} holds data that the simulator did not make "
-            f"({foreign[0].relative_to(datadir)}), and it never overwrites such data. Set another "
-            "directory, or market.source 'directory' to use the data as it is."
+            f"agent_market.market.datadir: {datadir} holds files that the simulator did not make "
+            f"({foreign[0].relative_to(datadir)}), and a market would overwrite them or mix with "
+            "them. Set another directory, or market.source 'directory' to use the data as it is."
         )
 
 
