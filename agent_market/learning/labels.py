@@ -17,6 +17,7 @@ from numba import njit
 
 from agent_market.errors import ConfigError, DataError
 from agent_market.features.rolling import rolling_mean, rolling_std
+from agent_market.learning.bounds import require_at_least
 from agent_market.market.candles import timeframe_seconds
 
 FloatArray = npt.NDArray[np.float64]
@@ -39,7 +40,7 @@ class LabelSpec(ABC):
     column: str = "&-label"
 
     def __post_init__(self) -> None:
-        _at_least(self, "horizon_candles", 1)
+        require_at_least(self, "horizon_candles", 1)
         if not self.column.startswith("&"):
             raise ConfigError(
                 f"{type(self).__name__}: column is {self.column!r}, which FreqAI does not take for "
@@ -141,7 +142,7 @@ class ThresholdClass(ClassLabel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, "threshold_bps", 0)
+        require_at_least(self, "threshold_bps", 0)
 
     def compute(self, candles: pd.DataFrame) -> pd.Series:
         """Return -1, 0 or 1; see `LabelSpec.compute`."""
@@ -173,7 +174,7 @@ class QuantileClass(ClassLabel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, "window_candles", 2)
+        require_at_least(self, "window_candles", 2)
         if not 0 < self.lower <= self.upper < 1:
             raise ConfigError(
                 f"QuantileClass: lower is {self.lower} and upper {self.upper}. Take quantiles with "
@@ -202,7 +203,7 @@ class ScaledClass(ClassLabel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, "volatility_candles", 2)
+        require_at_least(self, "volatility_candles", 2)
 
     def _volatility(self, close: pd.Series) -> pd.Series:
         """Return the causal standard deviation of one candle's return; NaN where it is 0."""
@@ -349,12 +350,6 @@ def _column(candles: pd.DataFrame, name: str) -> pd.Series:
             "Pass candles in Freqtrade's columns."
         )
     return candles[name]
-
-
-def _at_least(spec: LabelSpec, field: str, minimum: float) -> None:
-    value = getattr(spec, field)
-    if not value >= minimum:
-        raise ConfigError(f"{type(spec).__name__}: {field} is {value!r}. Take at least {minimum}.")
 
 
 def _above_zero(spec: LabelSpec, field: str) -> None:

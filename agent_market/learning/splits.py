@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent_market.errors import ConfigError
+from agent_market.learning.bounds import require_at_least
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -75,8 +76,8 @@ class PurgedSplitter(ABC):
                 f"{'not ' if self.label_end is None else ''}given. Give one of the two."
             )
         if self.horizon is not None:
-            _at_least(self, "horizon", 1)
-        _at_least(self, "embargo", 0)
+            require_at_least(self, "horizon", 1)
+        require_at_least(self, "embargo", 0)
 
     @abstractmethod
     def get_n_splits(
@@ -199,7 +200,7 @@ class PurgedKFold(PurgedSplitter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, "n_splits", 2)
+        require_at_least(self, "n_splits", 2)
 
     def get_n_splits(
         self, X: Sized | None = None, y: object = None, groups: npt.ArrayLike | None = None
@@ -235,8 +236,8 @@ class WalkForward(_ForwardSplitter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, "train_length", 1)
-        _at_least(self, "step", 1)
+        require_at_least(self, "train_length", 1)
+        require_at_least(self, "step", 1)
 
     def get_n_splits(
         self, X: Sized | None = None, y: object = None, groups: npt.ArrayLike | None = None
@@ -277,8 +278,8 @@ class CombinatorialPurged(PurgedSplitter):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _at_least(self, "n_groups", 2)
-        _at_least(self, "n_test_groups", 1)
+        require_at_least(self, "n_groups", 2)
+        require_at_least(self, "n_test_groups", 1)
         if self.n_test_groups >= self.n_groups:
             raise ConfigError(
                 f"CombinatorialPurged: n_test_groups is {self.n_test_groups} of n_groups = "
@@ -333,12 +334,4 @@ def _require_candles(splitter: PurgedSplitter, timeline: IntArray, needed: int) 
         raise ConfigError(
             f"{type(splitter).__name__}: {timeline.size} candles cannot be split; at least "
             f"{needed} are needed. Use more data or a smaller split."
-        )
-
-
-def _at_least(splitter: PurgedSplitter, field: str, minimum: int) -> None:
-    value = getattr(splitter, field)
-    if value < minimum:
-        raise ConfigError(
-            f"{type(splitter).__name__}: {field} is {value!r}. Take at least {minimum}."
         )
