@@ -171,6 +171,44 @@ class ExitSettings(Section):
     max_holding_candles: int = Field(default=48, ge=1)
 
 
+class ConformalSettings(Section):
+    """Prediction intervals that keep their coverage when the market changes.
+
+    coverage : share of outcomes that `&-<target>_lo` and `_hi` are to enclose; None: no intervals.
+    abstain_coverage : `abstain` is 1 where the interval of this coverage has 0 inside.
+    adaptation_rate : step by which the level follows its own errors.
+    window_candles : errors that are remembered, each once its outcome is known.
+    """
+
+    coverage: float | None = Field(default=None, gt=0, lt=1)
+    abstain_coverage: float = Field(default=0.5, gt=0, lt=1)
+    adaptation_rate: float = Field(default=0.01, gt=0, lt=1)
+    window_candles: int = Field(default=2000, ge=50)
+
+
+class LearningSettings(Section):
+    """How our FreqAI models train and predict.
+
+    seed : of every fit, where `freqai.model_training_parameters` names none.
+    workers : processes that train, one thread each; None: one a core.
+    feature_cache : keep features on disk; turn it off if feature code reads files of its own that
+        lie outside the data directory.
+    max_missing_share : features of a row that may be NaN for a model that takes NaN, 0..1; a row
+        with more is neither trained on nor predicted.
+    max_missing_rows : rows in which a feature may be NaN before the feature, not its rows, is left
+        out of a window, 0..1.
+    training_deadline_minutes : after which a live training is given up.
+    """
+
+    seed: int = Field(default=7, ge=0)
+    workers: int | None = Field(default=None, ge=1)
+    feature_cache: bool = True
+    max_missing_share: float = Field(default=0.2, ge=0, le=1)
+    max_missing_rows: float = Field(default=0.3, gt=0, le=1)
+    training_deadline_minutes: float = Field(default=60, gt=0)
+    conformal: ConformalSettings = ConformalSettings()
+
+
 class FlowSettings(Section):
     """The durable flow.
 
@@ -193,6 +231,7 @@ class AgentMarketSettings(Section):
     modes: ModeSettings = ModeSettings()
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
+    learning: LearningSettings = LearningSettings()
     flow: FlowSettings = FlowSettings()
 
 
