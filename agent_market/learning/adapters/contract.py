@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from agent_market.errors import ConfigError, DataError, ModelUnavailable
 from agent_market.learning.adapters import inputs
-from agent_market.learning.adapters.inputs import AnyArray, Features, FloatArray
+from agent_market.learning.adapters.inputs import AnyArray, Features, FloatArray, Rows
 from agent_market.learning.adapters.model_file import ModelHeader, corrupt, read_model, write_model
 from agent_market.learning.adapters.parameters import check_json, refuse_seed
 
@@ -28,14 +27,17 @@ class Part:
     """Checked rows for a hook.
 
     X : ndarray of shape (n_rows, n_features), float32, C-contiguous.
-    y : ndarray of shape (n_rows,) or (n_rows, n_labels), float64; a classifier's holds the codes
-        0 .. n_classes - 1.
-    weight : ndarray of shape (n_rows,), float64, all above 0; or None.
+    y : ndarray of shape (n_targets,) or (n_targets, n_labels), float64; a classifier's holds the
+        codes 0 .. n_classes - 1.
+    weight : ndarray of shape (n_targets,), float64, all above 0; or None.
+    targets : ndarray of shape (n_targets,), int64, ascending; the rows of X that y belongs to, each
+        with a whole window before it; None where the adapter's window is 1 and every row is one.
     """
 
     X: Features
     y: FloatArray
     weight: FloatArray | None
+    targets: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,9 @@ class ModelAdapter(ABC):
         Whether `fit` can go on from an earlier model.
     supports_multi_target : bool
         Whether y may have several columns.
+    window : int
+        Consecutive rows, ending at row t, that the prediction of row t uses; 1 by default. Above 1
+        (regressors alone, as a class cannot be NaN) the rows of X are consecutive candles.
     seed_names : frozenset of str
         Names of the library's seed, which parameters may not hold.
     params : dict
@@ -71,6 +76,7 @@ class ModelAdapter(ABC):
     task: ClassVar[Task]
     suffix: ClassVar[str]
     supports_nan: bool = True
+    window: int = 1
     supports_continue: ClassVar[bool] = False
     supports_multi_target: ClassVar[bool] = False
     seed_names: ClassVar[frozenset[str]] = frozenset()
@@ -94,7 +100,10 @@ class ModelAdapter(ABC):
 
     @abstractmethod
     def predict_model(self, model: Any, X: Features) -> AnyArray:
-        """Return labels (n_rows, ...), or probabilities (n_rows, n_classes) or (n_rows,) of two."""
+        """Return labels (n_rows, ...), or probabilities (n_rows, n_classes) or (n_rows,) of two.
+
+        With a window, the labels of rows window - 1 and later alone: (n_rows - window + 1, ...).
+        """
 
     @abstractmethod
     def importance(self, model: Any, n_features: int) -> FloatArray:
@@ -128,9 +137,11 @@ class ModelAdapter(ABC):
         X_train, X_valid : ndarray of shape (n_rows, n_features)
             Floats, best float32 and C-contiguous, which is not copied. NaN as `supports_nan`.
         y_train, y_valid : ndarray of shape (n_rows,) or (n_rows, n_labels)
-            Finite numbers; classes (strings, integers) for a classifier.
+            Finite numbers; classes (strings, integers) for a classifier. Anything in rows of weight
+            0 and in the first window - 1 rows of a part: they are not looked at.
         sample_weight, valid_weight : ndarray of shape (n_rows,), optional
-            Not negative. Rows of weight 0 are left out.
+            Not negative. Rows of weight 0 are left out; with a window they are never a target, and
+            stay as what the windows of later rows see.
         seed : int
             Two fits with one seed give byte-identical predictions on the CPU.
         feature_names : sequence of str, optional
@@ -169,17 +180,23 @@ class ModelAdapter(ABC):
             init=self._start(init, names, shape, classes),
         )
         fitted = _Fitted(model, names, shape, classes)
-        self._output(fitted, train.X[:1])
+        self._output(fitted, train.X[: self.window])
         self._fitted = fitted
         return self
 
     def predict(self, X: AnyArray) -> AnyArray:
-        """Return the prediction of each row, which depends on that row alone.
+        """Return the prediction of each row, which depends on the `window` rows up to it alone.
 
         Returns
         -------
         ndarray of shape (n_rows,) or (n_rows, n_labels)
-            float64; a classifier's most probable class.
+            float64; a classifier's most probable class. NaN in the first window - 1 rows, which
+            have not enough history.
+
+        Notes
+        -----
+        Information time: row t uses rows t - window + 1 .. t, and gives the same bytes in a batch
+        as from these rows alone.
 
         Raises
         ------
@@ -292,16 +309,25 @@ class ModelAdapter(ABC):
         part: str,
     ) -> Part:
         table = self._features(X, names, f"X_{part}")
+        where = "sample_weight" if part == "train" else "valid_weight"
+        weights = inputs.check_weights(weight, len(table), where)
+        rows = inputs.target_rows(weights, len(table), self.window, f"X_{part}")
+        labels = inputs.take_labels(y, rows, len(table), f"y_{part}")
         check = inputs.check_targets if self.task == "regression" else inputs.check_classes
-        labels = check(y, len(table), f"y_{part}")
+        labels = check(labels, len(labels), f"y_{part}")
         if labels.ndim > 1 and not self.supports_multi_target:
             raise DataError(
                 f"y_{part} has {labels.shape[1]} labels, {self.name} predicts one. Fit one model a "
                 "label, or choose xgboost_regressor, catboost_regressor or linear_regressor."
             )
-        where = "sample_weight" if part == "train" else "valid_weight"
-        return _drop_weightless(
-            Part(table, labels, inputs.check_weights(weight, len(table), where))
+        if rows is None:
+            return Part(table, labels, weights)
+        weights = None if weights is None else weights[rows]
+        # without a window, libraries would count rows of weight 0 where they bin and stop
+        return (
+            Part(table, labels, weights, rows)
+            if self.window > 1
+            else Part(table[rows], labels, weights)
         )
 
     def _valid_part(
@@ -360,9 +386,13 @@ class ModelAdapter(ABC):
         return self._output(fitted, self._features(X, fitted.feature_names, "X"))
 
     def _output(self, fitted: _Fitted, X: Features) -> FloatArray:
+        unknown = np.full((min(self.window - 1, len(X)), *fitted.label_shape), np.nan)
+        if len(unknown) == len(X):
+            return unknown
         output = np.asarray(self.predict_model(fitted.model, X), dtype=np.float64)
         if fitted.classes is None:
-            return output.reshape(len(X), *fitted.label_shape)
+            known = output.reshape(len(X) - len(unknown), *fitted.label_shape)
+            return np.concatenate([unknown, known]) if len(unknown) else known
         if output.shape == (len(X),) and len(fitted.classes) == 2:
             output = np.stack([1 - output, output], axis=1)
         if output.shape != (len(X), len(fitted.classes)):
@@ -381,14 +411,6 @@ def _names(feature_names: Sequence[str] | None, X: AnyArray) -> tuple[str, ...]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"feature_names holds {twice!r} twice. Give every feature its own name.")
     return names
-
-
-def _drop_weightless(part: Part) -> Part:
-    """Leave out rows of weight 0: libraries count them where they bin and where they stop."""
-    if part.weight is None or part.weight.all():
-        return part
-    kept: npt.NDArray[np.bool_] = part.weight > 0
-    return Part(part.X[kept], part.y[kept], part.weight[kept])
 
 
 def _encode(part: Part, classes: AnyArray | None, where: str) -> Part:

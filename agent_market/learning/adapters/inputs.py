@@ -13,6 +13,7 @@ from agent_market.errors import DataError
 AnyArray = npt.NDArray[Any]
 Features = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
 
 
 def check_features(X: AnyArray, names: Sequence[str], where: str) -> Features:
@@ -147,6 +148,41 @@ def check_weights(weight: AnyArray | None, n_rows: int, where: str) -> FloatArra
             "not negative, and not all 0."
         )
     return weights
+
+
+def target_rows(weight: FloatArray | None, n_rows: int, window: int, where: str) -> Rows | None:
+    """Return the rows to learn from: of weight above 0, with a whole window; None if all rows are.
+
+    With a window above 1 always the rows, ascending, of shape (n_targets,).
+
+    Raises
+    ------
+    DataError
+        No row of weight above 0 has a whole window.
+    """
+    if window == 1 and (weight is None or weight.all()):
+        return None
+    rows = np.arange(n_rows) if weight is None else np.flatnonzero(weight)
+    rows = rows[rows >= window - 1]
+    if not len(rows):
+        raise DataError(
+            f"{where} has {n_rows} rows, none of them with a weight and {window - 1} rows before "
+            "it. Train on a longer period, or shorten window_candles."
+        )
+    return rows
+
+
+def take_labels(y: AnyArray, rows: Rows | None, n_rows: int, where: str) -> AnyArray:
+    """Return the labels of `rows`, all of them for None; those of other rows may be anything.
+
+    Raises
+    ------
+    DataError
+        Not one label for each row of X.
+    """
+    labels = np.atleast_1d(y)
+    _check_length(len(labels), n_rows, where)
+    return labels if rows is None else labels[rows]
 
 
 def _typed(labels: AnyArray, where: str) -> AnyArray:
