@@ -25,10 +25,11 @@ def hash_files(paths: Iterable[Path], root: Path) -> str:
 
     The order of `paths` does not matter.
     """
-    entries = {path.relative_to(root).as_posix(): _hash_file(path) for path in paths}
+    entries = {path.relative_to(root).as_posix(): hash_file(path) for path in paths}
     return hash_json(entries)
 
 
-def _hash_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content; the file is never held in memory whole."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
