@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class ModelSpec:
     weight_factor : FreqAI's; 0 weighs all rows alike, 0.5 the oldest row by exp(-2).
     max_missing_share, max_missing_rows : see `LearningSettings`.
     pipeline : FreqAI's feature pipeline (outliers, PCA, noise), pickled, unfitted; None for none.
+    exclude : patterns; a feature whose name one of them finds (`re.search`) is not trained on.
     """
 
     adapter: str
@@ -44,6 +46,7 @@ class ModelSpec:
     max_missing_share: float = 0.2
     max_missing_rows: float = 0.3
     pipeline: bytes | None = None
+    exclude: tuple[str, ...] = ()
 
     def create(self) -> ModelAdapter:
         """Return the unfitted adapter, or a stand-in where its library is missing."""
@@ -201,12 +204,13 @@ class WindowModel:
             adapters = tuple(
                 load_adapter(folder / f"{number}.model") for number in range(state["n_adapters"])
             )
+            spec = state["spec"]
             return cls(
                 feature_names=tuple(state["feature_names"]),
                 label_names=tuple(state["label_names"]),
                 columns=tuple(state["columns"]),
                 adapters=adapters,
-                spec=ModelSpec(**state["spec"]),
+                spec=ModelSpec(**spec | {"exclude": tuple(spec["exclude"])}),
                 label_mean=state["label_mean"],
                 label_std=state["label_std"],
                 pipeline=pipeline,
@@ -272,8 +276,17 @@ def fit_window(
     labeled = _labeled(y)
     strict = spec.pipeline is not None or not prototype.supports_nan
     allowed = 0.0 if strict else spec.max_missing_share
-    columns, missing = choose_columns(X, labeled, feature_names, spec.max_missing_rows, allowed)
-    table = X if len(columns) == X.shape[1] else np.ascontiguousarray(X[:, list(columns)])
+    offered = _offered(feature_names, spec.exclude)
+    table = _take(X, offered)
+    kept, missing = choose_columns(
+        table,
+        labeled,
+        [feature_names[column] for column in offered],
+        spec.max_missing_rows,
+        allowed,
+    )
+    table = _take(table, kept)
+    columns = tuple(offered[column] for column in kept)
     used = labeled & usable_rows(table, allowed)
     split = _Split.make(candles, used, spec)
     names = [feature_names[column] for column in columns]
@@ -345,6 +358,27 @@ class _Prepared:
     y: AnyArray
     split: _Split
     names: list[str]
+
+
+def _offered(names: Sequence[str], exclude: Sequence[str]) -> list[int]:
+    """Return the columns that no pattern finds."""
+    patterns = [re.compile(pattern) for pattern in exclude]
+    offered = [
+        column
+        for column, name in enumerate(names)
+        if not any(pattern.search(name) for pattern in patterns)
+    ]
+    if not offered:
+        raise ConfigError(
+            f"exclude = {list(exclude)} leaves none of {len(names)} features. Exclude fewer."
+        )
+    return offered
+
+
+def _take(X: Features, columns: Sequence[int]) -> Features:
+    if len(columns) == X.shape[1]:
+        return X
+    return np.ascontiguousarray(X[:, list(columns)])
 
 
 def _stack(rows: Sequence[Rows]) -> tuple[Features, AnyArray, IntArray]:
