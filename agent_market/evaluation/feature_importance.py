@@ -57,17 +57,29 @@ def read_importances(artifacts: BacktestArtifacts, result: BacktestResult) -> pd
 
 
 def summarize_importance(artifacts: BacktestArtifacts, result: BacktestResult) -> dict[str, Any]:
+    """Return what `describe_importance` says of this run, or why there is nothing to describe."""
+    shares = read_importances(artifacts, result)
+    if shares.empty:
+        reason = f"the model wrote no window files to {artifacts.run_models_dir.name}/{FOLDER}"
+        return {"status": "none", "reason": reason}
+    return describe_importance(shares)
+
+
+def describe_importance(shares: pd.DataFrame) -> dict[str, Any]:
     """Return mean shares of the 20 most used features and how stable the ranking is.
 
+    Parameters
+    ----------
+    shares : DataFrame of shape (n_windows, n_features)
+        Indexed by (pair, window), sorted; not empty.
+
+    Notes
+    -----
     `stability` is the mean rank correlation of all shares between consecutive windows of the
     same pair: 1 means that every training ranks the features alike, 0 that rankings are
     unrelated. NaN with a single window per pair. `low` and `high` of a feature are the 10 % and
     90 % quantiles of its share over the windows.
     """
-    shares = read_importances(artifacts, result)
-    if shares.empty:
-        reason = f"the model wrote no window files to {artifacts.run_models_dir.name}/{FOLDER}"
-        return {"status": "none", "reason": reason}
     # Ties are broken by name, so that equal shares never reorder between runs.
     mean = shares.mean().sort_index().sort_values(ascending=False, kind="stable")
     low, high = shares.quantile(0.1), shares.quantile(0.9)

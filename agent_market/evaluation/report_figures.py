@@ -7,20 +7,30 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from agent_market.evaluation.backtest_result import BacktestResult
+from agent_market.evaluation.chart_parts import (
+    BLUE,
+    COLORS,
+    GREEN,
+    INK,
+    MUTED,
+    RED,
+    Figure,
+    axis,
+    base_layout,
+    escape_tags,
+    iso,
+    line_trace,
+    name_axis,
+    thinned,
+    times,
+)
 from agent_market.evaluation.equity import buy_and_hold, mark_to_market
 from agent_market.evaluation.metrics import drawdown
 from agent_market.evaluation.trade_breakdown import modes
 
-Figure = dict[str, Any]
-
-INK, GRID, MUTED = "#22303f", "#e6eaee", "#8792a0"
-BLUE, RED, GREEN = "#2b5c8f", "#b4483f", "#3f8468"
-COLORS = (BLUE, "#c67a2c", GREEN, "#7b659c", "#a1503f", "#4d8fa8", "#8d8341", "#5f6b7a")
-MAX_POINTS = 1500
 MAX_TRADES = 400
 _Z95 = 1.96
 # What FreqAI makes of a feature's name when it expands it over periods, shifts, pairs, timeframes.
@@ -40,19 +50,19 @@ def equity_figure(result: BacktestResult, closes: pd.DataFrame) -> Figure:
         ("Strategy", own, BLUE, 2),
     ):
         line = {"color": color, "width": width}
-        thin, fall = _thin(series), _thin(-100 * drawdown(series), "min")
-        data.append(_line(thin, name, line, "%{y:,.2f}"))
-        below = _line(fall, f"{name} drawdown", line, "%{y:.2f} %")
+        thin, fall = thinned(series), thinned(-100 * drawdown(series), "min")
+        data.append(line_trace(thin, name, line, "%{y:,.2f}"))
+        below = line_trace(fall, f"{name} drawdown", line, "%{y:.2f} %")
         filled = {"fill": "tozeroy", "fillcolor": "rgba(43,92,143,0.14)"}
         data.append(
             below | {"yaxis": "y2", "showlegend": False} | (filled if name == "Strategy" else {})
         )
     currency = str(result.stats.get("stake_currency") or "")
-    layout = _layout(470) | {
+    layout = base_layout(470) | {
         "hovermode": "x unified",
-        "xaxis": _axis() | {"anchor": "y2", "type": "date"},
-        "yaxis": _axis(f"Equity, {currency}") | {"domain": [0.36, 1], "tickformat": ",.4~f"},
-        "yaxis2": _axis("Drawdown, %") | {"domain": [0, 0.29], "rangemode": "tozero"},
+        "xaxis": axis() | {"anchor": "y2", "type": "date"},
+        "yaxis": axis(f"Equity, {currency}") | {"domain": [0.36, 1], "tickformat": ",.4~f"},
+        "yaxis2": axis("Drawdown, %") | {"domain": [0, 0.29], "rangemode": "tozero"},
     }
     return {"data": data, "layout": layout}
 
@@ -67,13 +77,13 @@ def profit_bars(rows: Sequence[dict[str, Any]], key: str, currency: str) -> Figu
         "x": profits,
         "width": 0.58,
         "marker": {"color": [GREEN if profit >= 0 else RED for profit in profits]},
-        "customdata": [[_text(str(row[key])), row["trades"]] for row in rows],
-        "hovertemplate": f"%{{customdata[0]}}<br>%{{x:,.2f}} {_text(currency)}"
+        "customdata": [[escape_tags(str(row[key])), row["trades"]] for row in rows],
+        "hovertemplate": f"%{{customdata[0]}}<br>%{{x:,.2f}} {escape_tags(currency)}"
         "<br>%{customdata[1]:,} trades<extra></extra>",
     }
-    layout = _layout(90 + 42 * max(2, len(rows)), legend=False) | {
-        "xaxis": _axis(f"Net profit, {currency}") | {"zeroline": True, "zerolinecolor": MUTED},
-        "yaxis": _names([str(row[key]) for row in rows]),
+    layout = base_layout(90 + 42 * max(2, len(rows)), legend=False) | {
+        "xaxis": axis(f"Net profit, {currency}") | {"zeroline": True, "zerolinecolor": MUTED},
+        "yaxis": name_axis([str(row[key]) for row in rows]),
     }
     return {"data": [bar], "layout": layout}
 
@@ -85,16 +95,16 @@ def price_figure(result: BacktestResult, closes: pd.DataFrame, pair: str) -> Fig
     """
     trades = result.trades[result.trades["pair"] == pair].tail(MAX_TRADES)
     shown = closes[pair]
-    line = _line(_thin(shown), "Close", {"color": MUTED, "width": 1.2}, "%{y:,.6~g}")
+    line = line_trace(thinned(shown), "Close", {"color": MUTED, "width": 1.2}, "%{y:,.6~g}")
     data = [line | {"hoverinfo": "skip", "hovertemplate": None}]
     every = sorted(modes(result.trades).unique())
     for mode, group in trades.groupby(modes(trades).to_numpy(), sort=True):
         color = COLORS[every.index(mode) % len(COLORS)]
         data.append(_entries(str(mode), group, color))
     data.append(_exits(trades))
-    layout = _layout(430) | {
-        "xaxis": _axis() | {"type": "date"},
-        "yaxis": _axis(f"Price of {pair}") | {"tickformat": ",.6~g"},
+    layout = base_layout(430) | {
+        "xaxis": axis() | {"type": "date"},
+        "yaxis": axis(f"Price of {pair}") | {"tickformat": ",.6~g"},
     }
     return {"data": data, "layout": layout}
 
@@ -119,16 +129,16 @@ def coefficient_figure(predictions: dict[str, Any], planted: Sequence[dict[str, 
         )
         for place, pair in enumerate(pairs)
     ]
-    ends = [_iso(starts[0] - gap / 2), _iso(starts[-1] + gap / 2)]
+    ends = [iso(starts[0] - gap / 2), iso(starts[-1] + gap / 2)]
     data += [
         _truth(entry, ends, COLORS[-1 - place % len(COLORS)])
         for place, entry in enumerate(planted)
         if entry["true_ic_at_horizon"] is not None
     ]
-    layout = _layout(400) | {
-        "xaxis": _axis("Start of the window (UTC)")
+    layout = base_layout(400) | {
+        "xaxis": axis("Start of the window (UTC)")
         | {"type": "date", "range": ends, "automargin": True},
-        "yaxis": _axis("Information coefficient") | {"zeroline": True, "zerolinecolor": INK},
+        "yaxis": axis("Information coefficient") | {"zeroline": True, "zerolinecolor": INK},
     }
     return {"data": data, "layout": layout}
 
@@ -150,12 +160,12 @@ def importance_figure(importance: dict[str, Any]) -> Figure:
             "width": 3,
         },
         "marker": {"color": "#86a7c8"},
-        "customdata": [_text(row["feature"]) for row in rows],
+        "customdata": [escape_tags(row["feature"]) for row in rows],
         "hovertemplate": "%{customdata}<br>%{x:.2f} %<extra></extra>",
     }
-    layout = _layout(90 + 23 * max(3, len(rows)), legend=False) | {
-        "xaxis": _axis("Mean share, %") | {"rangemode": "tozero"},
-        "yaxis": _names([_readable(row["feature"]) for row in rows]),
+    layout = base_layout(90 + 23 * max(3, len(rows)), legend=False) | {
+        "xaxis": axis("Mean share, %") | {"rangemode": "tozero"},
+        "yaxis": name_axis([_readable(row["feature"]) for row in rows]),
     }
     return {"data": [bar], "layout": layout}
 
@@ -173,7 +183,7 @@ def _coefficients(
         "type": "scatter",
         "mode": "markers",
         "name": pair,
-        "x": [_iso(pd.Timestamp(row["window_start"]) + offset) for row in rows],
+        "x": [iso(pd.Timestamp(row["window_start"]) + offset) for row in rows],
         "y": [row["ic"] for row in rows],
         "error_y": {
             "array": [_Z95 * (row["ic_standard_error"] or 0.0) for row in rows],
@@ -183,7 +193,7 @@ def _coefficients(
         },
         "marker": {"color": color, "size": 7},
         "customdata": [[row["window_start"][:16], row["n"]] for row in rows],
-        "hovertemplate": f"{_text(pair)}<br>window from %{{customdata[0]}}<br>IC %{{y:.3f}}, "
+        "hovertemplate": f"{escape_tags(pair)}<br>window from %{{customdata[0]}}<br>IC %{{y:.3f}}, "
         "n = %{customdata[1]:,}<extra></extra>",
     }
 
@@ -192,7 +202,7 @@ def _truth(entry: dict[str, Any], ends: list[str], color: str) -> dict[str, Any]
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": f"true IC of {_text(entry['signal'])}",
+        "name": f"true IC of {escape_tags(entry['signal'])}",
         "x": ends,
         "y": [entry["true_ic_at_horizon"]] * 2,
         "line": {"color": color, "width": 1.4, "dash": "dot"},
@@ -205,11 +215,11 @@ def _entries(mode: str, trades: pd.DataFrame, color: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": f"Entry: {_text(mode)}",
-        "x": _times(trades["open_date"]),
+        "name": f"Entry: {escape_tags(mode)}",
+        "x": times(trades["open_date"]),
         "y": [float(rate) for rate in trades["open_rate"]],
         "marker": {"color": color, "symbol": symbols, "size": 9, "line": _OUTLINE},
-        "hovertemplate": f"{_text(mode)} entry at %{{y:,.6~g}}<br>%{{x}}<extra></extra>",
+        "hovertemplate": f"{escape_tags(mode)} entry at %{{y:,.6~g}}<br>%{{x}}<extra></extra>",
     }
 
 
@@ -218,11 +228,11 @@ def _exits(trades: pd.DataFrame) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": "Exit",
-        "x": _times(trades["close_date"]),
+        "x": times(trades["close_date"]),
         "y": [float(rate) for rate in trades["close_rate"]],
         "marker": {"color": INK, "symbol": "x-thin-open", "size": 6, "line": {"width": 1.1}},
         "customdata": [
-            [_text(str(reason)), 100 * float(ratio)]
+            [escape_tags(str(reason)), 100 * float(ratio)]
             for reason, ratio in zip(trades["exit_reason"], trades["profit_ratio"], strict=True)
         ],
         "hovertemplate": "%{customdata[0]} at %{y:,.6~g}<br>%{customdata[1]:+.2f} %<br>%{x}"
@@ -233,68 +243,6 @@ def _exits(trades: pd.DataFrame) -> dict[str, Any]:
 _OUTLINE = {"color": "#ffffff", "width": 0.8}
 
 
-def _line(
-    series: pd.Series[float], name: str, line: dict[str, Any], number_format: str
-) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": _times(series.index),
-        "y": [float(f"{value:.7g}") for value in series],
-        "line": line,
-        "hovertemplate": f"{name}: {number_format}<extra></extra>",
-    }
-
-
-def _thin(series: pd.Series[float], keep: str = "last") -> pd.Series[float]:
-    """Return at most `MAX_POINTS` rows: the last of each stretch, or its minimum."""
-    step = -(-len(series) // MAX_POINTS)
-    if step <= 1:
-        return series.dropna()
-    # Counted from the end, so that the last value is always shown.
-    stretch = np.arange(len(series))[::-1] // step
-    grouped = series.groupby(stretch, sort=False).agg(keep)
-    last = pd.Series(series.index).groupby(stretch, sort=False).last()
-    return pd.Series(grouped.to_numpy(), pd.DatetimeIndex(last)).dropna()
-
-
-def _layout(height: int, legend: bool = True) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 62, "r": 14, "t": 34 if legend else 10, "b": 46},
-        "font": {"family": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif", "size": 12}
-        | {"color": INK},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        "hoverlabel": {"bgcolor": "#ffffff", "bordercolor": GRID, "font": {"color": INK}},
-    }
-
-
-def _axis(title: str = "") -> dict[str, Any]:
-    return {
-        "title": {"text": _text(title), "font": {"size": 12, "color": MUTED}, "standoff": 10},
-        "gridcolor": GRID,
-        "linecolor": GRID,
-        "zeroline": False,
-        "tickfont": {"size": 11},
-    }
-
-
-def _names(names: Sequence[str]) -> dict[str, Any]:
-    """Return a vertical axis of names, first on top; long ones are shortened in the middle."""
-    # Bars stand at numbers: two names that shorten to the same text must not share a bar.
-    return _axis() | {
-        "autorange": "reversed",
-        "automargin": True,
-        "showgrid": False,
-        "tickvals": list(range(len(names))),
-        "ticktext": [_short(name, 30) for name in names],
-    }
-
-
 def _readable(feature: str) -> str:
     """Return a FreqAI feature as `pressure 48, ETH 1h, 1 ago`; other names lose their prefix."""
     match = _EXPANDED.fullmatch(feature)
@@ -303,24 +251,3 @@ def _readable(feature: str) -> str:
     name = " ".join(filter(None, (match["name"], match["period"])))
     shift = f", {match['shift']} ago" if match["shift"] else ""
     return f"{name}, {match['coin']} {match['timeframe']}{shift}"
-
-
-def _short(text: str, length: int) -> str:
-    if len(text) > length:
-        half = (length - 1) // 2
-        text = f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
-    return _text(text)
-
-
-def _text(text: str) -> str:
-    # Plotly reads a small set of HTML tags in its texts.
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _times(moments: Any) -> list[str]:
-    return [_iso(moment) for moment in moments]
-
-
-def _iso(moment: pd.Timestamp) -> str:
-    # Without a zone: Plotly draws the text as it stands, which is UTC.
-    return moment.strftime("%Y-%m-%dT%H:%M:%S")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from plotly.offline import get_plotlyjs
-
 from agent_market.evaluation.backtest_result import BacktestArtifacts, BacktestResult
+from agent_market.evaluation.chart_parts import Figure
 from agent_market.evaluation.equity import read_closes
 from agent_market.evaluation.number_format import (
     MISSING,
@@ -24,9 +22,16 @@ from agent_market.evaluation.number_format import (
     signed,
     whole,
 )
+from agent_market.evaluation.page_frame import (
+    cards,
+    chart_place,
+    html_page,
+    list_section,
+    section,
+    unavailable,
+)
 from agent_market.evaluation.report_figures import (
     MAX_TRADES,
-    Figure,
     busiest_pair,
     coefficient_figure,
     equity_figure,
@@ -34,7 +39,6 @@ from agent_market.evaluation.report_figures import (
     price_figure,
     profit_bars,
 )
-from agent_market.evaluation.report_style import CSS
 from agent_market.evaluation.report_tables import (
     comparison_table,
     facts_table,
@@ -48,18 +52,6 @@ from agent_market.evaluation.report_tables import (
 )
 from agent_market.evaluation.summary import load_result
 from agent_market.store import write_text
-
-# The page may run its own script and style and load nothing, whatever is written into it.
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-)
-_DRAW = """
-const charts = JSON.parse(document.getElementById("charts").textContent);
-const options = {responsive: true, displaylogo: false, displayModeBar: false};
-for (const [id, figure] of Object.entries(charts)) {
-  Plotly.newPlot(id, figure.data, figure.layout, options);
-}
-"""
 
 
 def write_report(
@@ -120,7 +112,7 @@ def _page(
     charts: Mapping[str, Figure],
     stamp: str,
 ) -> str:
-    title = escape(f"Backtest of {result.strategy}")
+    title = f"Backtest of {result.strategy}"
     sections = [
         _header(summary),
         _cards(summary),
@@ -130,22 +122,11 @@ def _page(
         _prediction_section(summary, charts),
         _importance_section(summary, charts),
         _simulated_section(summary),
-        _list_section("What is not proven", summary["not_proven"]),
+        list_section("What is not proven", summary["not_proven"]),
         _run_section(summary, artifacts),
         f"<footer>Generated at {escape(stamp)}. All times are UTC.</footer>",
     ]
-    # `<` never stands in the data, so no text in it can end the script element.
-    data = json.dumps(charts, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{title}</title><style>{CSS}</style></head>\n'
-        f"<body><main>\n{chr(10).join(sections)}\n</main>\n"
-        "<noscript>The charts need JavaScript; the tables do not.</noscript>\n"
-        f'<script type="application/json" id="charts">{data}</script>\n'
-        f"<script>{get_plotlyjs()}</script>\n<script>{_DRAW}</script>\n</body></html>\n"
-    )
+    return html_page(title, sections, charts)
 
 
 def _header(summary: Mapping[str, Any]) -> str:
@@ -167,7 +148,7 @@ def _header(summary: Mapping[str, Any]) -> str:
 
 def _cards(summary: Mapping[str, Any]) -> str:
     totals, held, currency = summary["totals"], summary["buy_and_hold"], _currency(summary)
-    cards = [
+    figures = [
         (
             "Net profit",
             percent(totals["net_profit_percent"]),
@@ -195,14 +176,7 @@ def _cards(summary: Mapping[str, Any]) -> str:
         ),
         ("Mean IC, out of sample", *_coefficient_card(summary["predictions"])),
     ]
-    return '<div class="cards">' + "".join(_card(*map(escape, card)) for card in cards) + "</div>"
-
-
-def _card(label: str, value: str, detail: str) -> str:
-    return (
-        f'<div class="card"><div class="label">{label}</div><div class="value">{value}</div>'
-        f'<div class="detail">{detail}</div></div>'
-    )
+    return cards(figures)
 
 
 def _coefficient_card(predictions: Mapping[str, Any]) -> tuple[str, str]:
@@ -225,23 +199,23 @@ def _equity_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) ->
         f"{whole(totals['n_daily_returns'])} daily returns."
     )
     tables = f'<div class="columns">{comparison_table(summary)}{host_table(summary)}</div>'
-    return _section("Equity and drawdown", note, _chart("equity", charts) + tables)
+    return section("Equity and drawdown", note, chart_place("equity", charts) + tables)
 
 
 def _trades_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
     currency = _currency(summary)
     if not summary["totals"]["trades"]:
-        return _section("Trades", "", '<p class="empty">The strategy opened no trade.</p>')
+        return section("Trades", "", '<p class="empty">The strategy opened no trade.</p>')
     bars = (
-        f'<div class="columns"><div><h3>By pair</h3>{_chart("by-pair", charts)}</div>'
-        f"<div><h3>By mode</h3>{_chart('by-mode', charts)}</div></div>"
+        f'<div class="columns"><div><h3>By pair</h3>{chart_place("by-pair", charts)}</div>'
+        f"<div><h3>By mode</h3>{chart_place('by-mode', charts)}</div></div>"
     )
     note = (
         "The mode is the trade's entry tag. Profits are net of fees and funding; the mean trade is "
         f"on the trade's own stake. Mean holding time "
         f"{duration(summary['totals']['mean_duration_minutes'])}."
     )
-    return _section("Trades", note, bars + trade_table(summary, currency))
+    return section("Trades", note, bars + trade_table(summary, currency))
 
 
 def _price_section(result: BacktestResult, charts: Mapping[str, Figure]) -> str:
@@ -254,13 +228,13 @@ def _price_section(result: BacktestResult, charts: Mapping[str, Figure]) -> str:
         f"{pair}, the pair with the most trades; {drawn} are drawn. Triangles up are long entries, "
         "down short ones; a cross is an exit."
     )
-    return _section("Price and trades", note, _chart("price", charts))
+    return section("Price and trades", note, chart_place("price", charts))
 
 
 def _prediction_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
     predictions, title = summary["predictions"], "Prediction quality"
     if predictions["status"] != "ok":
-        return _section(title, "", _unavailable(predictions))
+        return section(title, "", unavailable(predictions))
     horizon = predictions["horizon_candles"]
     note = (
         f"Correlation of {predictions['label']} with close[t+{horizon}] / close[t] - 1, out of "
@@ -269,15 +243,15 @@ def _prediction_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]
         "window as one observation."
     )
     details = f"<details><summary>Every window</summary>{window_table(predictions)}</details>"
-    return _section(
-        title, note, _chart("coefficients", charts) + prediction_table(predictions) + details
+    return section(
+        title, note, chart_place("coefficients", charts) + prediction_table(predictions) + details
     )
 
 
 def _importance_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) -> str:
     importance, title = summary["feature_importance"], "Feature importance"
     if importance["status"] != "ok":
-        return _section(title, "", _unavailable(importance))
+        return section(title, "", unavailable(importance))
     note = (
         f"Mean share over {whole(importance['n_windows'])} trained windows, the "
         f"{len(importance['top'])} largest of {whole(importance['n_features'])} features; bars: "
@@ -285,13 +259,13 @@ def _importance_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]
         f"same ranking every time): {number(importance['stability'])}."
     )
     names = f"<details><summary>Full names</summary>{importance_table(importance)}</details>"
-    return _section(title, note, _chart("importance", charts) + names)
+    return section(title, note, chart_place("importance", charts) + names)
 
 
 def _simulated_section(summary: Mapping[str, Any]) -> str:
     planted = summary["market"]["planted"]
     extra = f"<h3>Planted alpha</h3>{planted_table(planted)}" if planted else ""
-    return _list_section("What is simulated", summary["simulated"], extra)
+    return list_section("What is simulated", summary["simulated"], extra)
 
 
 def _run_section(summary: Mapping[str, Any], artifacts: BacktestArtifacts) -> str:
@@ -312,29 +286,7 @@ def _run_section(summary: Mapping[str, Any], artifacts: BacktestArtifacts) -> st
     texts = {name: MISSING if value is None else str(value) for name, value in facts.items()}
     config = facts_table(flat_config(artifacts.config))
     details = f"<details><summary>The whole configuration</summary>{config}</details>"
-    return _section("Configuration and hashes", "", facts_table(texts) + details)
-
-
-def _list_section(title: str, lines: list[str], extra: str = "") -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return _section(title, "", f"<ul>{items}</ul>{extra}")
-
-
-def _section(title: str, note: str, content: str) -> str:
-    lead = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{lead}{content}</section>"
-
-
-def _chart(name: str, charts: Mapping[str, Figure]) -> str:
-    if name not in charts:
-        return '<p class="empty">No data to draw.</p>'
-    # The height is reserved, so that the page does not jump while the charts are drawn.
-    height = charts[name]["layout"]["height"]
-    return f'<div class="chart" id="{name}" style="height:{height}px"></div>'
-
-
-def _unavailable(part: Mapping[str, Any]) -> str:
-    return f'<p class="empty">Not available: {escape(str(part["reason"]))}.</p>'
+    return section("Configuration and hashes", "", facts_table(texts) + details)
 
 
 def _currency(summary: Mapping[str, Any]) -> str:

@@ -72,10 +72,11 @@ def describe_market(
 
 def simulation_statement(result: BacktestResult, manifest: dict[str, Any] | None) -> list[str]:
     """Return one line per thing that is simulated rather than observed."""
-    return [*_market_lines(manifest), *_execution_lines(result), *_futures_lines(result)]
+    return [*market_lines(manifest), *_execution_lines(result), *_futures_lines(result)]
 
 
-def _market_lines(manifest: dict[str, Any] | None) -> list[str]:
+def market_lines(manifest: dict[str, Any] | None) -> list[str]:
+    """Return what is simulated about the candles themselves."""
     if manifest is None:
         return ["Candles are stored files of the data directory; the simulator did not make them."]
     return [

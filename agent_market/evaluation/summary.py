@@ -75,7 +75,9 @@ def summarize(artifacts: BacktestArtifacts) -> dict[str, Any]:
         "not_proven": list(NOT_PROVEN),
         "provenance": dict(artifacts.provenance),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(_plain(summary), sort_keys=True, allow_nan=False))
+    plain: dict[str, Any] = json.loads(
+        json.dumps(plain_values(summary), sort_keys=True, allow_nan=False)
+    )
     return plain
 
 
@@ -166,11 +168,12 @@ def _buy_and_hold(result: BacktestResult, closes: pd.DataFrame) -> dict[str, Any
     }
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Return plain JSON values: floats rounded, NaN and infinity as None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, float | np.floating):
         return _rounded(float(value))
     return int(value) if isinstance(value, np.integer) else value
