@@ -46,11 +46,16 @@ class Subject:
         rows = self.X_new if X is None else X
         return adapter.predict_proba(rows) if self._classifies else adapter.predict(rows)
 
+    @property
+    def first(self) -> int:
+        """The first row with enough history to be predicted."""
+        return self.prototype.window - 1
+
     def score(self, adapter: ModelAdapter) -> float:
         """Return the R2 on new rows, of each class's indicator for a classifier."""
-        output, truth = self.output(adapter), self.y_new
+        output, truth = self.output(adapter)[self.first :], self.y_new[self.first :]
         if self._classifies:
-            truth = (self.y_new[:, None] == adapter.classes_[None, :]).astype(np.float64)
+            truth = (truth[:, None] == adapter.classes_[None, :]).astype(np.float64)
         return 1 - float(((truth - output) ** 2).sum() / ((truth - truth.mean(axis=0)) ** 2).sum())
 
     def refuse(self, met: bool, broken: str) -> None:
@@ -102,16 +107,39 @@ def leaves_inputs_alone(subject: Subject) -> None:
 
 
 def predicts_rows_alone(subject: Subject) -> None:
-    """A row's prediction depends on no other row."""
-    batch = subject.output(subject.fitted)
-    for row in (0, 17, N_ROWS - 1):
-        single = subject.output(subject.fitted, subject.X_new[row : row + 1])
+    """A row's prediction depends on the window that ends there, and on no other row."""
+    batch, first = subject.output(subject.fitted), subject.first
+    for row in (first, first + 17, N_ROWS - 1):
+        single = subject.output(subject.fitted, subject.X_new[row - first : row + 1])
         subject.refuse(
-            _equal(single[0], batch[row]), "a row alone predicts differently than in a batch"
+            _equal(single[-1], batch[row]), "a row alone predicts differently than in a batch"
         )
-    order = np.random.default_rng(3).permutation(N_ROWS)
-    permuted = subject.output(subject.fitted, subject.X_new[order])
-    subject.refuse(_equal(permuted, batch[order]), "permuted rows predict differently")
+        elsewhere = -subject.X_new
+        elsewhere[row - first : row + 1] = subject.X_new[row - first : row + 1]
+        beside = subject.output(subject.fitted, elsewhere)[row]
+        subject.refuse(_equal(beside, batch[row]), "other rows change a row's prediction")
+    if not first:
+        order = np.random.default_rng(3).permutation(N_ROWS)
+        permuted = subject.output(subject.fitted, subject.X_new[order])
+        subject.refuse(_equal(permuted, batch[order]), "permuted rows predict differently")
+
+
+def waits_for_its_window(subject: Subject) -> None:
+    """Rows without a whole window before them are NaN, all others are not."""
+    first = subject.first
+    subject.refuse(
+        not (first and subject.prototype.task == "classification"),
+        f"it is a classifier with a window of {first + 1} rows, and a class cannot be NaN",
+    )
+    known = np.isfinite(subject.output(subject.fitted))
+    subject.refuse(bool(known[first:].all()), "a row with a whole window is not predicted")
+    subject.refuse(not known[:first].any(), f"one of the first {first} rows is predicted")
+    if first:
+        short = subject.output(subject.fitted, subject.X_new[:first])
+        subject.refuse(
+            len(short) == first and bool(np.isnan(short).all()),
+            "rows fewer than the window are not NaN, one prediction a row",
+        )
 
 
 def predicts_float64(subject: Subject) -> None:
@@ -134,7 +162,7 @@ def treats_nan_as_declared(subject: Subject) -> None:
     holed = subject.X.copy()
     holed[::7, 4] = np.nan
     if subject.prototype.supports_nan:
-        output = subject.output(subject.fit(holed, subject.y), holed)
+        output = subject.output(subject.fit(holed, subject.y), holed)[subject.first :]
         subject.refuse(bool(np.isfinite(output).all()), "NaN in X gives predictions that are NaN")
         return
     with subject.expect(DataError, "fit on NaN"):
@@ -163,19 +191,30 @@ def ranks_features(subject: Subject) -> None:
 
 
 def heeds_weights(subject: Subject) -> None:
-    """Rows of weight 0 are as if absent; other weights change the model."""
+    """Labels of weight 0 are not learned; other weights change the model.
+
+    Without a window such rows are as if absent, with one they stay as what later rows look back at.
+    """
     weight = np.ones(N_ROWS)
     weight[::3] = 0
-    spoiled = subject.y.copy()
-    spoiled[::3] = subject.y[0]
+    spoiled, twice = subject.y.copy(), subject.y.copy()
+    spoiled[::3], twice[::3] = subject.y[0], subject.y[1]
     weighted = subject.output(subject.fit(subject.X, spoiled, sample_weight=weight))
+    other = subject.output(subject.fit(subject.X, twice, sample_weight=weight))
+    subject.refuse(_equal(weighted, other), "labels of rows of weight 0 matter")
     kept = weight > 0
     absent = subject.output(subject.fit(subject.X[kept], subject.y[kept]))
     subject.refuse(
-        np.allclose(weighted, absent, atol=1e-6), "rows of weight 0 are not as if they were absent"
+        subject.first > 0 or np.allclose(weighted, absent, atol=1e-6),
+        "rows of weight 0 are not as if they were absent",
+    )
+    subject.refuse(
+        subject.first == 0 or not _equal(weighted, absent),
+        "rows of weight 0 are not what later rows look back at",
     )
     uneven = subject.fit(subject.X, subject.y, sample_weight=np.linspace(0.01, 3, N_ROWS))
-    differ = not np.allclose(subject.output(uneven), subject.output(subject.fitted), atol=1e-6)
+    output, even = subject.output(uneven), subject.output(subject.fitted)
+    differ = not np.allclose(output, even, atol=1e-6, equal_nan=True)
     subject.refuse(differ, "sample weights do not matter")
 
 
@@ -229,6 +268,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     learns,
     repeats,
     predicts_rows_alone,
+    waits_for_its_window,
     predicts_float64,
     treats_nan_as_declared,
     refuses_wrong_columns,
@@ -270,9 +310,10 @@ def _planted(task: str, seed: int) -> tuple[Features, AnyArray]:
 
 def _miss(subject: Subject, adapter: ModelAdapter) -> float:
     """Return the mean squared error on the training rows, of probabilities for a classifier."""
-    output, truth = subject.output(adapter, subject.X), subject.y
+    output = subject.output(adapter, subject.X)[subject.first :]
+    truth = subject.y[subject.first :]
     if output.ndim == 2:
-        truth = (subject.y[:, None] == adapter.classes_[None, :]).astype(np.float64)
+        truth = (truth[:, None] == adapter.classes_[None, :]).astype(np.float64)
     return float(((truth - output) ** 2).mean())
 
 
