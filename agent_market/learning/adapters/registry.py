@@ -14,6 +14,13 @@ from agent_market.learning.adapters.lightgbm import LightGBMClassifier, LightGBM
 from agent_market.learning.adapters.linear import LinearRegressor, LogisticClassifier
 from agent_market.learning.adapters.model_file import read_model
 from agent_market.learning.adapters.parameters import nearest
+from agent_market.learning.adapters.torch_models import (
+    LstmRegressor,
+    MlpClassifier,
+    MlpRegressor,
+    TcnRegressor,
+    TransformerRegressor,
+)
 from agent_market.learning.adapters.xgboost import XGBoostClassifier, XGBoostRegressor
 
 logger = logging.getLogger(__name__)
@@ -29,6 +36,11 @@ ADAPTERS: dict[str, type[ModelAdapter]] = {
         CatBoostClassifier,
         LinearRegressor,
         LogisticClassifier,
+        MlpRegressor,
+        MlpClassifier,
+        LstmRegressor,
+        TcnRegressor,
+        TransformerRegressor,
     )
 }
 
