@@ -10,6 +10,11 @@ from typing import Any
 from agent_market.errors import ConfigError, ModelUnavailable
 from agent_market.learning.adapters.catboost import CatBoostClassifier, CatBoostRegressor
 from agent_market.learning.adapters.contract import ModelAdapter, Task
+from agent_market.learning.adapters.ensemble import (
+    AverageClassifier,
+    AverageRegressor,
+    StackingRegressor,
+)
 from agent_market.learning.adapters.lightgbm import LightGBMClassifier, LightGBMRegressor
 from agent_market.learning.adapters.linear import LinearRegressor, LogisticClassifier
 from agent_market.learning.adapters.model_file import read_model
@@ -36,6 +41,9 @@ ADAPTERS: dict[str, type[ModelAdapter]] = {
         CatBoostClassifier,
         LinearRegressor,
         LogisticClassifier,
+        AverageRegressor,
+        AverageClassifier,
+        StackingRegressor,
         MlpRegressor,
         MlpClassifier,
         LstmRegressor,

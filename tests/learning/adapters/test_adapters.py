@@ -22,12 +22,24 @@ from agent_market.learning.adapters import (
 from agent_market.learning.adapters.conformance import CHECKS, Subject
 from agent_market.learning.adapters.linear import LinearRegressor
 
+FAST_REGRESSORS = [
+    {"name": "lightgbm_regressor", "params": {"num_iterations": 60}},
+    {"name": "linear_regressor"},
+]
 FAST: dict[str, dict[str, Any]] = {
     "lightgbm": {"num_iterations": 60},
     "xgboost": {"n_estimators": 60},
     "catboost": {"iterations": 60, "learning_rate": 0.2},
     "linear": {},
     "logistic": {},
+    "average_regressor": {"members": FAST_REGRESSORS},
+    "average_classifier": {
+        "members": [
+            {"name": "lightgbm_classifier", "params": {"num_iterations": 60}},
+            {"name": "logistic_classifier"},
+        ]
+    },
+    "stacking_regressor": {"members": FAST_REGRESSORS, "horizon_candles": 2, "folds": 2},
     "mlp": {"max_epochs": 4, "learning_rate": 0.002, "batch_size": 32},
     "lstm": {"max_epochs": 6, "learning_rate": 0.01, "batch_size": 32, "window_candles": 3},
     "tcn": {"max_epochs": 10, "learning_rate": 0.003, "batch_size": 32, "window_candles": 3},
@@ -46,7 +58,8 @@ ROUNDS = {"lightgbm": "num_iterations", "xgboost": "n_estimators", "catboost": "
 
 
 def fast(name: str, **more: Any) -> ModelAdapter:
-    return create(name, FAST[name.split("_")[0]] | more)
+    kind = name if name in FAST else name.split("_")[0]
+    return create(name, FAST[kind] | more)
 
 
 @pytest.fixture(scope="module")
