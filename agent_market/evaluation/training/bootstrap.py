@@ -24,7 +24,7 @@ _CHUNK = 50
 
 def block_length(n_candles: int, horizon: int) -> int:
     """Return the length of a block in candles: twice the horizon, at least n^(1/3)."""
-    return max(2 * horizon, math.ceil(n_candles ** (1 / 3)))
+    return max(2 * horizon, math.ceil(math.cbrt(n_candles)))
 
 
 def block_starts(n_candles: int, length: int, seed: int, resamples: int = RESAMPLES) -> IntArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from agent_market.errors import ConfigError
 
@@ -14,8 +14,8 @@ _COLUMN = re.compile(
 )
 
 
-def derived_groups(names: Iterable[str]) -> dict[str, str]:
-    """Return a pattern for each group that the column names show.
+def derived_groups(names: Sequence[str]) -> dict[str, str]:
+    """Return a pattern for each group that the column names show, and for each set of columns once.
 
     - `rsi`: columns whose name begins with that word, up to the first `-` or `_`.
     - `timeframe 1h`: columns of one timeframe, where there are several.
@@ -25,7 +25,7 @@ def derived_groups(names: Iterable[str]) -> dict[str, str]:
     --------
     >>> names = ["%-rsi-period_12_ETH/USDT_1h", "%-rsi-period_12_BTC/USDT_5m", "%-news_age"]
     >>> list(derived_groups(names))
-    ['news', 'rsi', 'timeframe 1h', 'timeframe 5m', 'candles of BTC', 'candles of ETH']
+    ['news', 'rsi', 'timeframe 1h', 'timeframe 5m']
     """
     found: dict[str, set[str]] = defaultdict(set)
     for name in names:
@@ -41,7 +41,17 @@ def derived_groups(names: Iterable[str]) -> dict[str, str]:
             f"candles of {coin}": rf"_{re.escape(coin)}/[^_]+_\d+[mhdw]$"
             for coin in sorted(found["coin"])
         }
-    return groups
+    return _distinct(groups, names)
+
+
+def _distinct(groups: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Leave out groups of all columns, and those of the same columns as an earlier one."""
+    kept: dict[frozenset[str], tuple[str, str]] = {}
+    for name, pattern in groups.items():
+        columns = frozenset(column for column in names if re.search(pattern, column))
+        if len(columns) < len(names):
+            kept.setdefault(columns, (name, pattern))
+    return dict(kept.values())
 
 
 def given_groups(texts: Sequence[str]) -> dict[str, str]:

@@ -11,7 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from agent_market.evaluation.information_coefficient import hit_rate, information_coefficient
+from agent_market.evaluation.information_coefficient import (
+    hit_rate,
+    information_coefficient,
+    information_coefficient_error,
+)
 from agent_market.evaluation.metrics import Interval
 from agent_market.evaluation.training.bootstrap import (
     block_length,
@@ -61,7 +65,11 @@ def score_label(
             | {"strategy": _without_curve(strategy_figures([part], cost_bps))}
             for pair, part in zip(pairs, earned, strict=True)
         ],
-        "windows": [row for pair in pairs for row in _windows(pair)],
+        "windows": [
+            row
+            for plan, pair in zip(plans, pairs, strict=True)
+            for row in _windows(pair, plan.candles["date"], horizon)
+        ],
     }
 
 
@@ -129,18 +137,27 @@ def _r2(pairs: Sequence[ScoredRows]) -> float:
     return 1.0 - error / benchmark if benchmark else math.nan
 
 
-def _windows(pair: ScoredRows) -> list[dict[str, Any]]:
+def _windows(
+    pair: ScoredRows, dates: pd.Series[pd.Timestamp], horizon: int
+) -> list[dict[str, Any]]:
+    """Return the scores of each window, in the words of the backtest's report."""
     rows = []
     for trained_at in np.unique(pair.window):
         part = pair.window == trained_at
         score, realized = pair.score[part], pair.realized[part]
+        within = dates.iloc[pair.rows[part]]
         rows.append(
             {
                 "pair": pair.pair,
-                "trained_at": pd.Timestamp(trained_at, unit="s", tz="UTC").isoformat(),
+                "trained_until": pd.Timestamp(trained_at, unit="s", tz="UTC").isoformat(),
+                "window_start": within.iloc[0].isoformat(),
+                "window_end": within.iloc[-1].isoformat(),
                 "n": int((np.isfinite(score) & np.isfinite(realized)).sum()),
+                "do_predict_share": float(np.isfinite(score).mean()),
                 "ic": information_coefficient(score, realized),
+                "ic_standard_error": information_coefficient_error(score, realized, horizon),
                 "rank_ic": information_coefficient(score, realized, "spearman"),
+                "hit_rate": hit_rate(score, realized),
             }
         )
     return rows

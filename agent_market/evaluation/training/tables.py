@@ -1,0 +1,118 @@
+"""The tables of a training report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent_market.evaluation.number_format import interval, number, percent, share, whole
+from agent_market.evaluation.report_tables import Column, table
+
+
+def quality_table(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
+    """Return prediction quality, one row a `name`; log loss where there are classifiers."""
+    columns = [
+        Column(heading, "name"),
+        Column("Rows", "n", whole),
+        Column("IC", "ic", _three),
+        Column("95 % interval", "ic_interval_95", _three_interval),
+        Column("Rank IC", "rank_ic", _three),
+        Column("95 % interval", "rank_ic_interval_95", _three_interval),
+        Column("R²", "r2", _four),
+        Column("Hit rate", "hit_rate", share),
+        Column("do_predict", "trusted_share", share),
+    ]
+    if any(row["log_loss"] is not None for row in rows):
+        columns += [
+            Column("Log loss", "log_loss", _four),
+            Column("of training shares", "log_loss_of_training_shares", _four),
+        ]
+    return table(columns, rows)
+
+
+def earnings_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the sign strategy earned, after costs and before."""
+    flat = [
+        {
+            "name": row["name"],
+            "turnover": row["strategy"].get("turnover_per_day"),
+            "gross_return": row["strategy"]["gross"]["return_percent"],
+            "gross_sharpe": row["strategy"]["gross"]["sharpe"],
+            **row["strategy"]["net"],
+        }
+        for row in rows
+    ]
+    columns = [
+        Column("Model", "name"),
+        Column("Net return", "return_percent", percent),
+        Column("Sharpe ratio", "sharpe", number),
+        Column("95 % interval", "sharpe_interval_95", interval),
+        Column("Maximum drawdown, %", "max_drawdown_percent", number),
+        Column("Days", "n_days", whole),
+        Column("Before costs", "gross_return", percent),
+        Column("Sharpe ratio before costs", "gross_sharpe", number),
+        Column("Turnover a day", "turnover", number),
+    ]
+    return table(columns, flat)
+
+
+def ablation_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what each group of features adds."""
+    columns = [
+        Column("Group", "group"),
+        Column("Rows", "n", whole),
+        Column("IC with it", "ic_with", _three),
+        Column("IC without it", "ic_without", _three),
+        Column("Difference", "difference", _four),
+        Column("95 % interval", "difference_interval_95", lambda bounds: interval(bounds, 4)),
+    ]
+    return table(columns, rows)
+
+
+def importance_table(importance: Mapping[str, Any]) -> str:
+    """Return the shares of the top features and how steady they are."""
+    columns = [
+        Column("Feature", "feature"),
+        Column("Mean share", "mean_share", _share2),
+        Column("Standard deviation", "std", _share2),
+        Column("Windows in the top 20", "top_share", share),
+    ]
+    return table(columns, importance["top"])
+
+
+def search_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what each search tried and found."""
+    flat = [
+        dict(row)
+        | {
+            "text": ", ".join(f"{name} = {value:.4g}" for name, value in row["found"].items())
+            or "its own parameters were not beaten"
+        }
+        for row in rows
+    ]
+    columns = [
+        Column("Model", "name"),
+        Column("Trials", "n_trials", whole),
+        Column("Given up early", "n_pruned", whole),
+        Column("Failed", "n_fail", whole),
+        Column("Own score", "own_value", _four),
+        Column("Best score", "best_value", _four),
+        Column("Taken", "text"),
+    ]
+    return table(columns, flat)
+
+
+def _three(value: float | None) -> str:
+    return number(value, 3)
+
+
+def _four(value: float | None) -> str:
+    return number(value, 4)
+
+
+def _three_interval(bounds: list[float | None]) -> str:
+    return interval(bounds, 3)
+
+
+def _share2(value: float | None) -> str:
+    return share(value, 2)
