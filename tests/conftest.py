@@ -50,7 +50,7 @@ def small_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallMark
                 "train_period_days": 6,
                 "backtest_period_days": 2,
                 "feature_parameters": {"include_corr_pairlist": ["BTC/USDT:USDT"]},
-                "model_training_parameters": {"iterations": 40},
+                "model_training_parameters": {"catboost_regressor": {"iterations": 40}},
             },
             "agent_market": {"modes": {"entry_edge_bps": 1}},
         }

@@ -1,6 +1,8 @@
 """The only room that imports freqtrade: base classes of our FreqAI models."""
 
 from agent_market.bridge.configuration import settings_of
-from agent_market.bridge.regressor import AgentMarketRegressor
+from agent_market.bridge.model import AgentMarketModel
+from agent_market.bridge.offline import load_plans, read_config
+from agent_market.bridge.specs import model_spec
 
-__all__ = ["AgentMarketRegressor", "settings_of"]
+__all__ = ["AgentMarketModel", "load_plans", "model_spec", "read_config", "settings_of"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from agent_market.market.candles import pair_file_name
 from agent_market.store import write_json
@@ -18,7 +19,8 @@ class TrainedWindow:
     """What one fit was made from and what it found.
 
     `trained_from` and `trained_until` are the open times of the first and the last candle used;
-    `feature_importance` holds shares that sum to 1.
+    `feature_importance` holds shares that sum to 1; `identity` is the hash that a window's
+    predictions are read back by; `missing` says which features cost which rows, and why.
     """
 
     pair: str
@@ -30,6 +32,8 @@ class TrainedWindow:
     seed: int | None
     fit_seconds: float
     feature_importance: Mapping[str, float]
+    identity: str | None = None
+    missing: Mapping[str, Any] | None = None
 
     def write(self, folder: Path) -> Path:
         """Write the record atomically below `folder`; return the path."""

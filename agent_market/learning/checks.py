@@ -116,6 +116,58 @@ def check_feature(
             _require_equal(candles, row, other, whole, "when later rows are changed")
 
 
+def check_locality(
+    targets: Computation, candles: pd.DataFrame, horizon: int, *, n_probes: int = 4, seed: int = 0
+) -> None:
+    """Refuse targets that cannot be computed once and then cut to a window.
+
+    A target is local if its value at row t depends on rows up to t + horizon alone: then the value
+    from the whole history equals the one from a history that ends at t + horizon, and no row after
+    that can leak into a window through it.
+
+    Parameters
+    ----------
+    targets : callable
+        Takes candles, returns one column or a frame of them, of as many rows.
+    candles : DataFrame of shape (n_rows, ...)
+        Candles to try it on; `date` is used in messages.
+    horizon : int
+        Last row after t that the value at t may use.
+    n_probes : int
+        Rows to try; each costs three computations.
+
+    Raises
+    ------
+    ConfigError
+        A target is not local; the message names column, row, time and values.
+    DataError
+        The candles are too few to know.
+    """
+    whole = _frame(targets, candles)
+    last = len(candles) - horizon - 1
+    if last <= len(candles) // 2:
+        raise DataError(
+            f"{len(candles)} candles are too few to try targets of horizon {horizon}. Use more."
+        )
+    for row in np.random.default_rng(seed).integers(len(candles) // 2, last, n_probes):
+        ends_there = _frame(targets, candles.iloc[: row + 1])
+        for other in (ends_there, *_frames_of_changed_futures(targets, candles, row + 1, seed)):
+            for name in whole:
+                if name not in other:
+                    raise ConfigError(f"{name}: is missing on candles that end at row {row}.")
+                known = whole[name].iloc[: row + 1]
+                _require_within_horizon(
+                    str(name), candles, row, horizon, other[name].iloc[: row + 1], known
+                )
+
+
+def _frames_of_changed_futures(
+    compute: Computation, candles: pd.DataFrame, first: int, seed: int
+) -> Iterator[pd.DataFrame]:
+    for changed in _changed_futures(candles, first, seed):
+        yield _frame(compute, changed)
+
+
 def _probe_rows(name: str, whole: pd.Series, horizon: int, n_probes: int, seed: int) -> IntArray:
     known = np.flatnonzero(whole.notna())
     rows = known[(known >= len(whole) // 4) & (known < len(whole) - horizon)]

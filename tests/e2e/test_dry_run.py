@@ -58,7 +58,7 @@ def configs(replay: Replay, port: int, tmp_path_factory: pytest.TempPathFactory)
                 "indicator_periods_candles": [12],
                 "label_period_candles": 3,
             },
-            "model_training_parameters": {"iterations": 40},
+            "model_training_parameters": {"catboost_regressor": {"iterations": 40}},
         },
         "agent_market": {
             "modes": {"entry_edge_bps": 0, "deviation_z": 0, "window_candles": 10},

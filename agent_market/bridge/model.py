@@ -1,0 +1,384 @@
+"""The FreqAI base class of our models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from freqtrade.configuration import TimeRange
+from freqtrade.exceptions import OperationalException
+from freqtrade.freqai.data_kitchen import FreqaiDataKitchen
+from freqtrade.freqai.freqai_interface import IFreqaiModel
+from freqtrade.strategy import IStrategy
+
+from agent_market.bridge.backtest import AGE, WindowRunner, add_intervals, backtest_frame
+from agent_market.bridge.configuration import settings_of
+from agent_market.bridge.drawer import CrashSafeDrawer
+from agent_market.bridge.features import FeatureBuilder
+from agent_market.bridge.planning import plan_pair
+from agent_market.bridge.specs import model_spec, refuse_shuffling, uses_pipeline
+from agent_market.bridge.targets import as_labels
+from agent_market.errors import AgentMarketError
+from agent_market.learning.adapters import ADAPTERS
+from agent_market.learning.feature_store import FeatureStore, as_float32
+from agent_market.learning.window_model import Rows, WindowModel, fit_window
+from agent_market.learning.window_plan import PairPlan
+
+logger = logging.getLogger(__name__)
+
+
+class AgentMarketModel(IFreqaiModel):
+    """
+    A FreqAI model that is one of our adapters; a subclass names which.
+
+    Overrides public methods of FreqAI only. In a backtest, features and targets are computed once,
+    windows are trained in parallel and read back if nothing has changed; labels never reach from
+    the training part into the validation part. Live, models and predictions survive a kill at any
+    byte, and a candle without a prediction is NaN with `do_predict` 0, never a prediction of 0.
+    """
+
+    adapter: ClassVar[str]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse_shuffling(self.freqai_info)
+        with _as_freqtrade_error():
+            self.learning = settings_of(self.config).learning
+            self.state_dir = Path(settings_of(self.config).state_dir)
+            self.horizon = int(self.ft_params["label_period_candles"])
+            self.spec = model_spec(
+                self.config,
+                self.adapter,
+                self.horizon,
+                pipeline=self._pipeline_factory(),
+            )
+            self.CONV_WIDTH = self.spec.create().window
+        self.dd = CrashSafeDrawer(Path(self.full_path), self.config, WindowModel.load)
+        self.dd.current_candle = self.current_candle
+        self.metadata = self.dd.load_global_metadata_from_disk()
+        self.train_queue = self._oldest_first()
+        self._builder: FeatureBuilder | None = None
+
+    # backtest
+
+    def start_backtesting(
+        self,
+        dataframe: pd.DataFrame,
+        metadata: dict[str, Any],
+        dk: FreqaiDataKitchen,
+        strategy: IStrategy,
+    ) -> FreqaiDataKitchen:
+        """
+        Train the windows of a pair in parallel and return their predictions.
+        :param dataframe: candles of the whole backtest and the training period before it
+        :param metadata: the pair
+        :param dk: FreqAI's data kitchen of this pair
+        :param strategy: the strategy
+        :return: the data kitchen, with predictions
+        """
+        self.pair_it += 1
+        pair = metadata["pair"]
+        with _as_freqtrade_error():
+            plan, features = plan_pair(
+                self.config, strategy, self._features_of(strategy), pair, dataframe, dk
+            )
+            by_window = self._run_windows(plan, strategy, dk)
+        dk.training_features_list = list(plan.table.names)
+        dk.label_list = list(plan.label_names)
+        dk.full_df = backtest_frame(plan, by_window, self.config["timeframe"])
+        for name, value in dk.data["extra_returns_per_train"].items():
+            dk.full_df[name] = value
+        if not self.ft_params.get("DI_threshold", 0):
+            dk.full_df = dk.full_df.drop(columns="DI_values")
+        self.backtesting_fit_live_predictions(dk)
+        dk.full_df = self._with_intervals(dk.full_df, plan, by_window)
+        frame = features.frame
+        frame = frame[[name for name in frame.columns if not name.startswith("&")]]
+        dk.return_dataframe = frame.merge(dk.full_df, how="left", on="date")
+        flags = dk.return_dataframe["do_predict"].fillna(0)
+        dk.return_dataframe["do_predict"] = flags.astype(np.int64)
+        return dk
+
+    def backtesting_fit_live_predictions(self, dk: FreqaiDataKitchen) -> None:
+        """
+        Give each candle mean and deviation of the `fit_live_predictions_candles` predictions
+        before it.
+
+        The same figures as FreqAI's loop over candles, at once; a model with a
+        `fit_live_predictions` of its own gets FreqAI's loop.
+        :param dk: FreqAI's data kitchen, with `full_df`
+        """
+        candles = int(self.freqai_info.get("fit_live_predictions_candles", 0))
+        if not candles:
+            return
+        if type(self).fit_live_predictions is not IFreqaiModel.fit_live_predictions:
+            super().backtesting_fit_live_predictions(dk)
+            return
+        late = dk.full_df.index >= candles
+        for name in [name for name in dk.full_df if f"{name}_mean" in dk.full_df]:
+            before = dk.full_df[name].shift(1).rolling(candles, min_periods=1)
+            for statistic, values in (("mean", before.mean()), ("std", before.std(ddof=0))):
+                column = f"{name}_{statistic}"
+                dk.full_df[column] = dk.full_df[column].astype(float).mask(late, values)
+
+    def _run_windows(
+        self, plan: PairPlan, strategy: IStrategy, dk: FreqaiDataKitchen
+    ) -> dict[int, pd.DataFrame]:
+        return self._runner().run([plan])[plan.pair]
+
+    def _runner(self) -> WindowRunner:
+        return WindowRunner(
+            Path(self.full_path),
+            type(self).__name__,
+            self.spec,
+            self.learning.workers or os.cpu_count() or 1,
+            save_models=self.save_backtest_models,
+        )
+
+    def _features_of(self, strategy: IStrategy) -> FeatureBuilder:
+        if self._builder is None or self._builder.strategy is not strategy:
+            root = self.state_dir / "features" if self.learning.feature_cache else None
+            self._builder = FeatureBuilder(self.config, strategy, FeatureStore(root))
+        return self._builder
+
+    def _with_intervals(
+        self, frame: pd.DataFrame, plan: PairPlan, by_window: dict[int, pd.DataFrame]
+    ) -> pd.DataFrame:
+        if self.learning.conformal.coverage is None or self._classifies:
+            return frame
+        outcomes = pd.DataFrame(plan.labels, columns=list(plan.label_names))
+        outcomes = outcomes.assign(date=plan.candles["date"]).merge(frame[["date"]], on="date")
+        first = by_window[min(by_window)]
+        intervals = add_intervals(
+            frame,
+            outcomes[list(plan.label_names)],
+            self.horizon,
+            self.learning.conformal,
+            first.attrs.get("calibration_errors", {}),
+        )
+        return pd.concat([frame, intervals], axis=1)
+
+    # live
+
+    def start_live(
+        self,
+        dataframe: pd.DataFrame,
+        metadata: dict[str, Any],
+        strategy: IStrategy,
+        dk: FreqaiDataKitchen,
+    ) -> FreqaiDataKitchen:
+        """
+        Train and predict as FreqAI does, and keep its candle history of one date type.
+
+        FreqAI appends live candles to the history it read from disk. Freqtrade 2026.9 reads feather
+        dates in milliseconds and makes live ones in microseconds, with another UTC object; pandas 3
+        turns the two into a column of objects, and every later training fails.
+        :param dataframe: the newest candles
+        :param metadata: the pair
+        :param strategy: the strategy
+        :param dk: FreqAI's data kitchen of this pair
+        :return: the data kitchen, with predictions
+        """
+        dk.data["extra_returns_per_train"] = {**dk.data["extra_returns_per_train"], AGE: np.nan}
+        kitchen = super().start_live(dataframe, metadata, strategy, dk)
+        with self.dd.history_lock:
+            _align_dates(self.dd.historic_data, dataframe["date"].dtype)
+        kitchen.return_dataframe = self._without_intervals(
+            kitchen.return_dataframe, kitchen.label_list
+        )
+        return kitchen
+
+    def build_strategy_return_arrays(
+        self, dataframe: pd.DataFrame, dk: FreqaiDataKitchen, pair: str, trained_timestamp: int
+    ) -> None:
+        """
+        Predict the newest candle and give the strategy the stored predictions with it.
+
+        FreqAI leaves the first candle after a start without a prediction; here it has one.
+        :param dataframe: the strategy's candles with features
+        :param dk: FreqAI's data kitchen; gets the frame
+        :param pair: the pair
+        :param trained_timestamp: when the model was trained, seconds since 1970
+        """
+        age = (pd.Timestamp.now("UTC").timestamp() - trained_timestamp) / 3600
+        extra = dk.data.get("extra_returns_per_train", {})
+        dk.data["extra_returns_per_train"] = {**extra, AGE: round(age, 3)}
+        if pair not in self.dd.model_return_values:
+            predictions, flags = self.predict(dataframe, dk)
+            if pair not in self.dd.historic_predictions:
+                self.set_initial_historic_predictions(predictions.copy(), dk, pair, dataframe)
+            self.dd.set_initial_return_values(pair, predictions, dataframe)
+        else:
+            newest = dataframe.iloc[-self.CONV_WIDTH :]
+            predictions, flags = self.predict(newest, dk)
+        if dk.check_if_model_expired(trained_timestamp):
+            logger.warning("%s: the model is %.1f hours old and has expired.", pair, age)
+            flags = np.full_like(flags, 2)
+        if self.freqai_info.get("fit_live_predictions_candles", 0):
+            self.fit_live_predictions(dk, pair)
+        self.dd.append_model_predictions(pair, predictions, flags, dk, dataframe)
+        dk.return_dataframe = self.dd.attach_return_values_to_return_dataframe(pair, dataframe)
+        self._add_live_intervals(dk, dataframe)
+
+    def extract_data_and_train_model(
+        self,
+        new_trained_timerange: TimeRange,
+        pair: str,
+        strategy: IStrategy,
+        dk: FreqaiDataKitchen,
+        data_load_timerange: TimeRange,
+    ) -> None:
+        """
+        Train a pair on the newest candles and hand the model over when it is on disk.
+        :param new_trained_timerange: the training period
+        :param pair: the pair
+        :param strategy: the strategy
+        :param dk: FreqAI's data kitchen of this pair
+        :param data_load_timerange: the training period and the candles before it
+        """
+        corr, base = self.dd.get_base_and_corr_dataframes(data_load_timerange, pair, dk)
+        frame = dk.use_strategy_to_populate_indicators(
+            strategy, corr_dataframes=corr, base_dataframes=base, pair=pair
+        )
+        timerange = dk.buffer_timerange(new_trained_timerange.copy())
+        frame = dk.slice_dataframe(timerange, frame)
+        dk.find_features(frame)
+        dk.find_labels(frame)
+        model = self.train(frame, pair, dk)
+        trained_at = new_trained_timerange.stopts
+        dk.set_new_model_names(pair, trained_at)
+        self.dd.pair_dict[pair]["trained_timestamp"] = trained_at
+        self.dd.save_data(model, pair, dk)
+        self.dd.purge_old_models()
+
+    def train(
+        self, unfiltered_df: pd.DataFrame, pair: str, dk: FreqaiDataKitchen, **kwargs: Any
+    ) -> WindowModel:
+        """
+        Fit the model of one training period.
+        :param unfiltered_df: features, labels and candles of the period
+        :param pair: the pair
+        :param dk: FreqAI's data kitchen, which has found features and labels
+        :return: the model
+        """
+        seconds = unfiltered_df["date"].astype("datetime64[s, UTC]").astype("int64").to_numpy()
+        rows = Rows(
+            as_float32(unfiltered_df[dk.training_features_list]),
+            as_labels(unfiltered_df[dk.label_list]),
+            seconds // self.base_tf_seconds,
+        )
+        init = self.dd.model_dictionary.get(pair) if self.continual_learning else None
+        model, report = fit_window(
+            [rows], dk.training_features_list, dk.label_list, self.spec, init
+        )
+        logger.info(
+            "%s: trained on %d rows and %d features in %.2f s.",
+            pair,
+            report.n_rows,
+            report.n_features,
+            report.fit_seconds,
+        )
+        dk.data["labels_mean"], dk.data["labels_std"] = model.label_mean, model.label_std
+        return model
+
+    def fit(self, data_dictionary: dict[str, Any], dk: FreqaiDataKitchen, **kwargs: Any) -> Any:
+        """
+        Refuse: rows are chosen, split and fitted in `train`.
+        :param data_dictionary: not used
+        :param dk: not used
+        """
+        raise OperationalException(
+            f"{type(self).__name__} fits in train(), not in fit(). Override `adapter`, or write a "
+            "ModelAdapter."
+        )
+
+    def predict(
+        self, unfiltered_df: pd.DataFrame, dk: FreqaiDataKitchen, **kwargs: Any
+    ) -> tuple[pd.DataFrame, npt.NDArray[np.int_]]:
+        """
+        Predict rows; those with too few features, or that are outliers, are NaN with flag 0.
+        :param unfiltered_df: consecutive rows with features
+        :param dk: FreqAI's data kitchen; gets means, deviations and dissimilarity
+        :return: the predictions, and a flag a row
+        """
+        model: WindowModel = self.model
+        missing = [name for name in model.feature_names if name not in unfiltered_df.columns]
+        if missing:
+            raise OperationalException(
+                f"{dk.pair}: the model was trained on {len(model.feature_names)} features, and "
+                f"{len(missing)} of them are not there (first: {missing[0]}). Change "
+                "freqai.identifier, or restore the features."
+            )
+        prediction = model.predict(as_float32(unfiltered_df[list(model.feature_names)]))
+        dk.data["labels_mean"], dk.data["labels_std"] = _moments(model)
+        dk.DI_values = prediction.dissimilarity
+        dk.do_predict = prediction.trusted.astype(np.int_)
+        return pd.DataFrame(prediction.outputs), dk.do_predict
+
+    def _add_live_intervals(self, dk: FreqaiDataKitchen, dataframe: pd.DataFrame) -> None:
+        if self.learning.conformal.coverage is None or self._classifies:
+            return
+        frame, names = dk.return_dataframe, list(dk.label_list)
+        # the model's first candles were filled in from its own training rows, with flag 0
+        predictions = frame[names].astype(float).where(frame["do_predict"] == 1)
+        model = self.dd.model_dictionary.get(dk.pair)
+        intervals = add_intervals(
+            predictions,
+            dataframe[names].reset_index(drop=True),
+            self.horizon,
+            self.learning.conformal,
+            model.calibration_errors if model else {},
+        )
+        dk.return_dataframe = pd.concat([frame, intervals], axis=1)
+
+    def _without_intervals(self, frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+        """Give a frame without a model the columns that it will have with one."""
+        if self.learning.conformal.coverage is None or self._classifies or "abstain" in frame:
+            return frame
+        bounds = {f"{name}_{bound}": np.nan for name in labels for bound in ("lo", "hi")}
+        return frame.assign(**bounds, abstain=1)
+
+    def _pipeline_factory(self) -> Any:
+        own = type(self).define_data_pipeline is not IFreqaiModel.define_data_pipeline
+        if own or uses_pipeline(self.freqai_info):
+            return lambda: self.define_data_pipeline(threads=1)
+        return None
+
+    def _oldest_first(self) -> deque[str]:
+        """Return the pairs to train, those with the oldest model, or none, first."""
+        pairs = self.config.get("exchange", {}).get("pair_whitelist") or []
+        return deque(sorted(pairs, key=lambda pair: self.dd.get_pair_dict_info(pair)[1]))
+
+    @property
+    def _classifies(self) -> bool:
+        return ADAPTERS[self.adapter].task == "classification"
+
+
+def _moments(model: WindowModel) -> tuple[dict[str, float], dict[str, float]]:
+    nothing = dict.fromkeys(model.classes, 0.0)
+    return {**model.label_mean, **nothing}, {**model.label_std, **nothing}
+
+
+def _align_dates(history: dict[str, dict[str, pd.DataFrame]], dtype: Any) -> None:
+    """Give the dates of every pair and timeframe the type of the live candles."""
+    for frames in history.values():
+        for timeframe, frame in frames.items():
+            if frame["date"].dtype != dtype:
+                frames[timeframe] = frame.assign(date=frame["date"].astype(dtype))
+
+
+@contextmanager
+def _as_freqtrade_error() -> Iterator[None]:
+    """Let Freqtrade show our errors as its own, one line and exit code 2."""
+    try:
+        yield
+    except AgentMarketError as error:
+        raise OperationalException(str(error)) from error
