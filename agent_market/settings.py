@@ -176,12 +176,13 @@ class ConformalSettings(Section):
 
     coverage : share of outcomes that `&-<target>_lo` and `_hi` are to enclose; None: no intervals.
     abstain_coverage : `abstain` is 1 where the interval of this coverage has 0 inside.
-    adaptation_rate : step by which the level follows its own errors.
+    adaptation_rate : step by which the level follows its own errors, for a label of one candle; a
+        longer one has it divided by the root of its length.
     window_candles : errors that are remembered, each once its outcome is known.
     """
 
     coverage: float | None = Field(default=None, gt=0, lt=1)
-    abstain_coverage: float = Field(default=0.5, gt=0, lt=1)
+    abstain_coverage: float = Field(default=0.05, gt=0, lt=1)
     adaptation_rate: float = Field(default=0.01, gt=0, lt=1)
     window_candles: int = Field(default=2000, ge=50)
 

@@ -78,7 +78,7 @@ class ModelAdapter(ABC):
     supports_nan: bool = True
     window: int = 1
     supports_continue: ClassVar[bool] = False
-    supports_multi_target: ClassVar[bool] = False
+    supports_multi_target: bool = False
     seed_names: ClassVar[frozenset[str]] = frozenset()
     nan_remedy: ClassVar[str] = "Fill or drop these rows, or choose a model that takes NaN."
 

@@ -71,7 +71,7 @@ class _Ensemble(ModelAdapter):
         self.window = max(member.window for member in self._members)
         self.supports_nan = all(member.supports_nan for member in self._members)
         several = all(member.supports_multi_target for member in self._members)
-        self.supports_multi_target = several  # type: ignore[misc]  # members decide, not the class
+        self.supports_multi_target = several  # members decide, not the class
 
     def predict_model(self, model: Blend, X: Features) -> AnyArray:
         """See `ModelAdapter.predict_model`."""
