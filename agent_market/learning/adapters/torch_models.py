@@ -201,16 +201,16 @@ class LstmRegressor(_TorchNet):
 
 
 class TcnRegressor(_TorchNet):
-    """A temporal convolution: channels 32, kernel_size 2; as many layers as the window needs."""
+    """A temporal convolution: channels 32, kernel_size 4; as many layers as the window needs."""
 
     name = "tcn_regressor"
     task = "regression"
     kind = "tcn"
-    sizes: ClassVar[Mapping[str, tuple[int, int]]] = {"channels": (32, 1), "kernel_size": (2, 2)}
+    sizes: ClassVar[Mapping[str, tuple[int, int]]] = {"channels": (32, 1), "kernel_size": (4, 2)}
 
 
 class TransformerRegressor(_TorchNet):
-    """A transformer encoder: hidden_size 32, layers 2, heads 4.
+    """A transformer encoder: hidden_size 32, layers 1, heads 4.
 
     positions : "learned", the default, or "sinusoidal".
     """
@@ -220,7 +220,7 @@ class TransformerRegressor(_TorchNet):
     kind = "transformer"
     sizes: ClassVar[Mapping[str, tuple[int, int]]] = {
         "hidden_size": (32, 1),
-        "layers": (2, 1),
+        "layers": (1, 1),
         "heads": (4, 1),
     }
 

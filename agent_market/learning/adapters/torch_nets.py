@@ -132,7 +132,8 @@ class Tcn(nn.Module):
         x = functional.pad(self.dropout(self.embed(windows)), (0, 0, self.blank, 0))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             groups = x.unflatten(1, (-1, self.kernel_size))
-            x = norm(groups[:, :, -1] + self.dropout(functional.gelu(layer(groups.flatten(2)))))
+            new = functional.gelu(layer(norm(groups).flatten(2)))
+            x = groups[:, :, -1] + self.dropout(new)
         return torch.as_tensor(self.head(x[:, -1]))
 
 

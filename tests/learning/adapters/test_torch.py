@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import joblib
@@ -90,6 +91,7 @@ def test_that_every_row_of_a_batch_has_the_bytes_of_its_window_alone(name):
         ("lstm_regressor", {"hidden_size": 17, "layers": 2}),
         ("tcn_regressor", {"channels": 7, "kernel_size": 3}),
         ("transformer_regressor", {"hidden_size": 18, "heads": 3, "positions": "sinusoidal"}),
+        ("transformer_regressor", {"layers": 3}),
     ],
 )
 def test_that_widths_at_which_matrix_products_depend_on_the_place_stay_exact(name, params):
@@ -188,7 +190,7 @@ def test_that_the_net_of_the_best_epoch_is_kept(name):
 @pytest.mark.parametrize("name", NETS)
 def test_that_a_fit_neither_uses_nor_moves_the_settings_of_the_process(name):
     X, y = walk()
-    results = []
+    results, threads_before = [], torch.get_num_threads()
     for seed, threads in ((1, 1), (2, 2)):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the state that must not matter
@@ -198,9 +200,18 @@ def test_that_a_fit_neither_uses_nor_moves_the_settings_of_the_process(name):
         assert torch.equal(torch.get_rng_state(), before)
         assert torch.get_num_threads() == threads
         assert not torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads_before)
     assert results[0] == results[1]
     assert quick(name).fit(X, y, seed=6).predict(X).tobytes() != results[0]
+
+
+def test_that_fits_and_predictions_in_threads_do_not_disturb_each_other():
+    X, y = walk()
+    alone = [quick(name, max_epochs=5).fit(X, y, seed=3).predict(X).tobytes() for name in NETS]
+    with ThreadPoolExecutor(4) as pool:
+        fits = [pool.submit(quick(name, max_epochs=5).fit, X, y, seed=3) for name in NETS]
+        beside = [fit.result().predict(X).tobytes() for fit in fits]
+    assert alone == beside
 
 
 def test_that_a_fit_that_goes_on_keeps_the_scaling_of_its_start():
