@@ -311,7 +311,7 @@ class CrashSafeDrawer(FreqaiDataDrawer):
                 last,
             )
         elif do_preds[-1] == _EXPIRED or _is_empty(predictions).iloc[-1]:
-            logger.warning("%s: no valid prediction of the candle %s.", pair, candle["date"])
+            logger.info("%s: no valid prediction of the candle %s.", pair, candle["date"])
         else:
             row = self._row(predictions, int(do_preds[-1]), dk, candle)
             self._log(pair).extend(_records(pair, row))

@@ -6,6 +6,7 @@ the disk as soon as the drawer says so, and `dead` after a life has ended.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from datetime import UTC
@@ -40,6 +41,7 @@ class SavedModel:
         return cls(load_adapter(folder / "model.zip"))
 
 
+@functools.cache
 def trained(seed: int) -> SavedModel:
     """Return a ridge regression of random numbers, the same for the same seed."""
     draws = np.random.default_rng(seed).normal(size=(40, len(FEATURES) + 1))
@@ -101,9 +103,11 @@ def save_model(drawer: CrashSafeDrawer, folder: Path, timestamp: int, pair: str 
     drawer.save_data(trained(timestamp), pair, kitchen)
 
 
-def first_prediction(drawer: CrashSafeDrawer, candle: pd.Timestamp, pair: str = PAIR) -> None:
+def first_prediction(
+    drawer: CrashSafeDrawer, candle: pd.Timestamp, pair: str = PAIR, n_candles: int = 20
+) -> None:
     """Begin the history as FreqAI does after the first training."""
-    frame = candles(candle)
+    frame = candles(candle, n_candles)
     start = pd.DataFrame({LABEL: np.full(len(frame), 3.0), f"{LABEL}_mean": 0, f"{LABEL}_std": 0})
     start["do_predict"], start["DI_values"] = 0, 0.0
     for name in ("high", "low", "close"):

@@ -109,8 +109,9 @@ def test_that_no_damage_costs_a_record_it_did_not_touch(
     log, _ = AppendLog.open(path)
     log.extend(records)
     content = path.read_bytes()
-    start = data.draw(st.integers(0, len(content)))
-    stop = data.draw(st.integers(start, len(content)))
+    ends = [i + 1 for i, byte in enumerate(content) if byte == ord("\n")]
+    places = st.integers(0, len(content)) | st.sampled_from([0, *ends])
+    start, stop = sorted((data.draw(places), data.draw(places)))
     noise = data.draw(st.binary(max_size=60))
     path.write_bytes(content[:start] + noise + content[stop:])
 
