@@ -3,6 +3,14 @@
 from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.model import AgentMarketModel
 from agent_market.bridge.offline import load_plans, read_config
+from agent_market.bridge.offline_specs import offline_specs
 from agent_market.bridge.specs import model_spec
 
-__all__ = ["AgentMarketModel", "load_plans", "model_spec", "read_config", "settings_of"]
+__all__ = [
+    "AgentMarketModel",
+    "load_plans",
+    "model_spec",
+    "offline_specs",
+    "read_config",
+    "settings_of",
+]
