@@ -294,6 +294,8 @@ def _hash_frame(frame: pd.DataFrame) -> str:
     parts = []
     for name in frame.columns:
         column = frame[name]
+        if pd.api.types.is_datetime64_any_dtype(column):
+            column = column.astype("int64")  # as numpy, dates with a time zone are objects
         if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
             parts.append(repr(column.tolist()).encode())
         else:

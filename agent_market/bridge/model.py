@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from freqtrade.configuration import TimeRange
+from freqtrade.enums import RunMode
 from freqtrade.exceptions import OperationalException
 from freqtrade.freqai.data_kitchen import FreqaiDataKitchen
 from freqtrade.freqai.freqai_interface import IFreqaiModel
@@ -31,6 +32,7 @@ from agent_market.learning.adapters import ADAPTERS
 from agent_market.learning.feature_store import FeatureStore, as_float32
 from agent_market.learning.window_model import Rows, WindowModel, fit_window
 from agent_market.learning.window_plan import PairPlan
+from agent_market.learning.window_tasks import start_workers
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class AgentMarketModel(IFreqaiModel):
         self.metadata = self.dd.load_global_metadata_from_disk()
         self.train_queue = self._oldest_first()
         self._builder: FeatureBuilder | None = None
+        if self.config["runmode"] == RunMode.BACKTEST:
+            start_workers(self._n_workers, self.spec)
 
     # backtest
 
@@ -139,9 +143,13 @@ class AgentMarketModel(IFreqaiModel):
             Path(self.full_path),
             type(self).__name__,
             self.spec,
-            self.learning.workers or os.cpu_count() or 1,
+            self._n_workers,
             save_models=self.save_backtest_models,
         )
+
+    @property
+    def _n_workers(self) -> int:
+        return self.learning.workers or os.cpu_count() or 1
 
     def _features_of(self, strategy: IStrategy) -> FeatureBuilder:
         if self._builder is None or self._builder.strategy is not strategy:

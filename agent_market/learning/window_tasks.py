@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,26 @@ def run_windows(tasks: Sequence[WindowTask], workers: int) -> Iterator[WindowOut
     with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
         run = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
         yield from run(delayed(run_window)(task) for task in tasks)
+
+
+def start_workers(workers: int, spec: ModelSpec) -> None:
+    """Start the processes of `run_windows` and let them import the model's library.
+
+    They start in the background, so the caller can compute features meanwhile.
+    """
+    if workers == 1:
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    def start() -> None:
+        with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+            Parallel(batch_size=1)(delayed(_import_library)(spec) for _ in range(workers))
+
+    threading.Thread(target=start, name="start-workers", daemon=True).start()
+
+
+def _import_library(spec: ModelSpec) -> None:
+    spec.create()
 
 
 def _predict(model: WindowModel, series: Series) -> Prediction:
