@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -80,14 +81,29 @@ def _connect(ray: Any, address: str, workers: int) -> None:
             **quiet,
         )
         return
+    _require_listener(address)
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(
-            f"--ray {address}: no Ray cluster answers ({reason}). Start one with `ray start "
-            "--head`, correct the address, or give --ray without one to start it here."
-        ) from error
+        raise _no_cluster(address, str(error)) from error
+
+
+def _require_listener(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        raise _no_cluster(address, "it is not of the form host:port")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"--ray {address}: no Ray cluster answers ({reason.strip()}). Start one with `ray start "
+        "--head`, correct the address, or give --ray without one to start it here."
+    )
 
 
 def _run_on_ray(ray: Any, tasks: Sequence[WindowTask]) -> Iterator[WindowOutcome]:
