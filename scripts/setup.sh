@@ -23,7 +23,7 @@ free_mib=$(df -Pm . | awk 'NR == 2 {print $4}')
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
 echo "Installing into .venv (a few minutes, once) ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    -r requirements.txt -r requirements-dev.txt ||
+    -r requirements.txt -r requirements-dev.txt -r requirements-ray.txt ||
     fail "pip could not install the requirements; its message is above. Check the network, then run make again."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ||
     fail "pip could not install the package itself; its message is above."
