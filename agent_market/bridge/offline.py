@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
-from freqtrade.configuration import Configuration
+from freqtrade.configuration import setup_utils_configuration
 from freqtrade.data.dataprovider import DataProvider
 from freqtrade.enums import RunMode
 from freqtrade.exceptions import OperationalException
@@ -33,7 +33,8 @@ def read_config(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str
     given = {name: value for name, value in overrides.items() if value is not None}
     arguments = {"config": [str(path) for path in paths], **given}
     try:
-        config = Configuration(arguments, RunMode.BACKTEST).get_config()
+        # with the schema's checks and defaults, which the loaders of candles read
+        config = setup_utils_configuration(arguments, RunMode.BACKTEST)
     except OperationalException as error:
         raise ConfigError(str(error)) from error
     if not config.get("freqai", {}).get("enabled"):
