@@ -108,6 +108,8 @@ def train(
 ) -> None:
     """Train, score, and write training.json and training.html."""
     budget = None if search is None and trials is None else SearchBudget(search, trials)
+    asked = ablate or []
+    named = given_groups([text for text in asked if text != EVERY])
     settings = read_config(
         config or [Path("config.json")],
         {
@@ -122,13 +124,14 @@ def train(
     horizons = horizon or [int(settings["freqai"]["feature_parameters"]["label_period_candles"])]
     specs = offline_specs(settings, model or [], horizons)
     plans = load_plans(settings, horizons=horizons)
+    names = plans[horizons[0]][0].table.names
     experiment = Experiment(
         plans=plans,
         candidates=[Candidate(name, candles, spec) for (name, candles), spec in specs.items()],
         timeframe=settings["timeframe"],
         seed=own.learning.seed,
         cost_bps=cost_bps,
-        groups=_groups(ablate or [], plans),
+        groups=(derived_groups(names) if EVERY in asked else {}) | named,
         search=budget,
         manifest=read_manifest(Path(settings["datadir"])),
         provenance=_provenance(settings, plans),
@@ -164,12 +167,6 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
         if word in BARE and (not follower or follower[0].startswith("-")):
             filled.append(BARE[word])
     return filled
-
-
-def _groups(texts: Sequence[str], plans: Plans) -> dict[str, str]:
-    names = next(iter(plans.values()))[0].table.names
-    derived = derived_groups(names) if EVERY in texts else {}
-    return derived | given_groups([text for text in texts if text != EVERY])
 
 
 def _provenance(settings: Mapping[str, Any], plans: Plans) -> dict[str, str]:

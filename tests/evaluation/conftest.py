@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -245,3 +248,55 @@ def freqtrade_export(real_data: Path, tmp_path_factory: pytest.TempPathFactory) 
         real_data / "futures_2023_24",
         {"freqai": {"feature_parameters": {"label_period_candles": HORIZON}}},
     )
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser's path; a machine may lack one, the continuous integration may not."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+    if path is None and os.environ.get("CI"):
+        pytest.fail("CI is set but no chromium is installed: the report is not rendered")
+    if path is None:
+        pytest.skip("no chromium is installed: the report is not rendered")
+    return path
+
+
+@pytest.fixture
+def browse(chromium, tmp_path):
+    """Open a page in headless Chromium; return the document, the console and the net log."""
+
+    def open_page(page, *options):
+        netlog = tmp_path / "netlog.json"
+        done = subprocess.run(
+            [
+                chromium,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-extensions",
+                # Chromium's own services ask for names in spite of the flags above.
+                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+                "--proxy-server=direct://",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                "--enable-logging=stderr",
+                "--virtual-time-budget=10000",
+                f"--log-net-log={netlog}",
+                *options,
+                page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        lines = done.stderr.splitlines()
+        # Pages of the browser itself (chrome://) write to the same console.
+        console = [line for line in lines if "CONSOLE" in line and "source: chrome:" not in line]
+        return done.stdout, console, json.loads(netlog.read_text())
+
+    return open_page

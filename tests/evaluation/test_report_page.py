@@ -1,8 +1,5 @@
 import json
-import os
 import re
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -14,58 +11,6 @@ from agent_market.store import write_json
 STAMP = datetime(2024, 2, 1, tzinfo=UTC)
 CHARTS = ["equity", "by-pair", "by-mode", "price", "coefficients", "importance"]
 HOSTILE = "</script><script>alert(1)</script><b onclick=x>&\"'"
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """The browser's path; a machine may lack one, the continuous integration may not."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
-    if path is None and os.environ.get("CI"):
-        pytest.fail("CI is set but no chromium is installed: the report is not rendered")
-    if path is None:
-        pytest.skip("no chromium is installed: the report is not rendered")
-    return path
-
-
-@pytest.fixture
-def browse(chromium, tmp_path):
-    """Open a page in headless Chromium; return the document, the console and the net log."""
-
-    def open_page(page, *options):
-        netlog = tmp_path / "netlog.json"
-        done = subprocess.run(
-            [
-                chromium,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--disable-extensions",
-                # Chromium's own services ask for names in spite of the flags above.
-                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
-                "--proxy-server=direct://",
-                f"--user-data-dir={tmp_path / 'profile'}",
-                "--enable-logging=stderr",
-                "--virtual-time-budget=10000",
-                f"--log-net-log={netlog}",
-                *options,
-                page.as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        lines = done.stderr.splitlines()
-        # Pages of the browser itself (chrome://) write to the same console.
-        console = [line for line in lines if "CONSOLE" in line and "source: chrome:" not in line]
-        return done.stdout, console, json.loads(netlog.read_text())
-
-    return open_page
 
 
 class _Loads(HTMLParser):
