@@ -4,10 +4,12 @@ from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.model import AgentMarketModel
 from agent_market.bridge.offline import load_plans, read_config
 from agent_market.bridge.offline_specs import offline_specs
+from agent_market.bridge.panel import AgentMarketPanelModel
 from agent_market.bridge.specs import model_spec
 
 __all__ = [
     "AgentMarketModel",
+    "AgentMarketPanelModel",
     "load_plans",
     "model_spec",
     "offline_specs",

@@ -22,6 +22,9 @@ from agent_market.store import hash_bytes, hash_json
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # raise it when the columns, their order or their values change
+PANEL = "PAIR"  # in place of the pair's name
+# Freqtrade's measure of a pair's price precision leaves its columns in the candles of a backtest
+_DIGIT_COUNTS = ("open_count", "high_count", "low_count", "close_count", "max_count")
 _CANDLE = ("date", "open", "high", "low", "close", "volume")
 
 
@@ -45,6 +48,7 @@ class PairFeatures:
         :param stop: row after the last
         """
         features = pd.DataFrame(self.table.read(start, stop), columns=list(self.raw_names))
+        features = features.loc[:, ~features.columns.duplicated()]  # a panel repeats some
         frame = self.frame.iloc[start:stop].reset_index(drop=True)
         extra = features[[name for name in features.columns if name not in frame.columns]]
         return pd.concat([frame, extra], axis=1)
@@ -78,25 +82,29 @@ class FeatureBuilder:
             }
         )
 
-    def build(self, pair: str, candles: pd.DataFrame) -> PairFeatures:
+    def build(self, pair: str, candles: pd.DataFrame, *, panel: bool = False) -> PairFeatures:
         """
         Return the features of a pair.
         :param pair: the pair
         :param candles: the frame that the strategy hands to FreqAI, all of its rows
+        :param panel: name the pair's own features alike for all pairs (`panel_name`), and repeat
+            them where the pair is one of the correlated ones, so that all pairs have one table
         """
         candles = candles.reset_index(drop=True)
+        if set(_DIGIT_COUNTS) <= set(candles.columns):
+            candles = candles.drop(columns=[*_DIGIT_COUNTS])
         key = hash_json([self._code, pair, _hash_frame(candles), self._hash_inputs(pair)])
         own = self._blocks_of(pair, candles, is_corr=False)
         standard = self.store.find(key) or self._compute_standard(key, pair, candles, own)
         corr = [
             block
             for corr_pair in self.corr_pairs
-            if corr_pair != pair
+            if corr_pair != pair or panel
             for block in self._blocks_of(corr_pair, candles, is_corr=True)
         ]
         first = [] if any(view.replaced_by(standard) for view in own) else own
         standard_view = _View(standard, None, (0,), 0, "")
-        return self._assemble(key, candles, [*first, standard_view, *corr])
+        return self._assemble(key, candles, [*first, standard_view, *corr], pair if panel else None)
 
     def _hash_inputs(self, pair: str) -> list[str]:
         """Hash the candles of other timeframes and pairs, which features of `pair` follow from."""
@@ -172,7 +180,9 @@ class FeatureBuilder:
         returned = [str(name).startswith("%%") or "%" not in str(name) for name in added.columns]
         return self.store.put(key, added.loc[:, is_feature], added.loc[:, returned])
 
-    def _assemble(self, key: str, candles: pd.DataFrame, views: list[_View]) -> PairFeatures:
+    def _assemble(
+        self, key: str, candles: pd.DataFrame, views: list[_View], panel_of: str | None
+    ) -> PairFeatures:
         own = [name for name in candles.columns if "%" in name]
         blocks: list[FeatureBlock] = []
         raw_names = list(own)
@@ -186,10 +196,12 @@ class FeatureBuilder:
             frame.append(extras[[name for name in extras if name not in candles.columns]])
             for shift in view.shifts:
                 names = view.shifted_names(shift)
+                is_own = panel_of is not None and not set(names) <= set(raw_names)
                 raw_names += names
+                named = [panel_name(name, panel_of) for name in names] if is_own else names
                 if names:
                     blocks.append(
-                        FeatureBlock(view.stored.values, tuple(map(_clean, names)), rows, shift)
+                        FeatureBlock(view.stored.values, tuple(map(_clean, named)), rows, shift)
                     )
         seconds = timeframe_seconds(self.timeframe)
         numbers = candles["date"].astype("datetime64[s, UTC]").astype("int64").to_numpy() // seconds
@@ -254,6 +266,17 @@ class _View:
 
     def _with_suffix(self, name: str) -> str:
         return f"{name}_{self.suffix}" if self.suffix else name
+
+
+def panel_name(name: str, pair: str | None) -> str:
+    """
+    Return the name that a feature of the pair itself has in a panel of pairs.
+    :param name: as FreqAI names it, `..._<pair>_<timeframe>`
+    :param pair: the pair, with or without its colon; None leaves the name
+    """
+    if pair is None:
+        return name
+    return name.replace(f"_{pair}_", f"_{PANEL}_").replace(f"_{_clean(pair)}_", f"_{PANEL}_")
 
 
 def _taken(

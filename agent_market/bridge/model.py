@@ -23,14 +23,15 @@ from freqtrade.strategy import IStrategy
 from agent_market.bridge.backtest import AGE, WindowRunner, add_intervals, backtest_frame
 from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.drawer import CrashSafeDrawer
-from agent_market.bridge.features import FeatureBuilder
+from agent_market.bridge.features import FeatureBuilder, PairFeatures
+from agent_market.bridge.live_tasks import Snapshot, training_frame, training_table
+from agent_market.bridge.live_training import LiveTrainer
 from agent_market.bridge.planning import plan_pair
 from agent_market.bridge.specs import model_spec, refuse_shuffling, uses_pipeline
-from agent_market.bridge.targets import as_labels
 from agent_market.errors import AgentMarketError
 from agent_market.learning.adapters import ADAPTERS
 from agent_market.learning.feature_store import FeatureStore, as_float32
-from agent_market.learning.window_model import Rows, WindowModel, fit_window
+from agent_market.learning.window_model import WindowModel
 from agent_market.learning.window_plan import PairPlan
 from agent_market.learning.window_tasks import start_workers
 
@@ -67,6 +68,9 @@ class AgentMarketModel(IFreqaiModel):
         self.dd.current_candle = self.current_candle
         self.metadata = self.dd.load_global_metadata_from_disk()
         self.train_queue = self._oldest_first()
+        self.trainer = LiveTrainer(
+            self.config, Path(self.full_path) / "training", self.learning.training_deadline_minutes
+        )
         self._builder: FeatureBuilder | None = None
         if self.config["runmode"] == RunMode.BACKTEST:
             start_workers(self._n_workers, self.spec)
@@ -91,10 +95,8 @@ class AgentMarketModel(IFreqaiModel):
         self.pair_it += 1
         pair = metadata["pair"]
         with _as_freqtrade_error():
-            plan, features = plan_pair(
-                self.config, strategy, self._features_of(strategy), pair, dataframe, dk
-            )
-            by_window = self._run_windows(plan, strategy, dk)
+            plan, features = self.plan(dataframe, pair, dk, strategy)
+            by_window = self.run_windows(plan, strategy)
         dk.training_features_list = list(plan.table.names)
         dk.label_list = list(plan.label_names)
         dk.full_df = backtest_frame(plan, by_window, self.config["timeframe"])
@@ -133,12 +135,28 @@ class AgentMarketModel(IFreqaiModel):
                 column = f"{name}_{statistic}"
                 dk.full_df[column] = dk.full_df[column].astype(float).mask(late, values)
 
-    def _run_windows(
-        self, plan: PairPlan, strategy: IStrategy, dk: FreqaiDataKitchen
-    ) -> dict[int, pd.DataFrame]:
-        return self._runner().run([plan])[plan.pair]
+    def plan(
+        self, dataframe: pd.DataFrame, pair: str, dk: FreqaiDataKitchen, strategy: IStrategy
+    ) -> tuple[PairPlan, PairFeatures]:
+        """
+        Return features, labels and windows of a pair.
+        :param dataframe: the frame that the strategy hands over
+        :param pair: the pair
+        :param dk: FreqAI's data kitchen of this pair
+        :param strategy: the strategy
+        """
+        return plan_pair(self.config, strategy, self.features_of(strategy), pair, dataframe, dk)
 
-    def _runner(self) -> WindowRunner:
+    def run_windows(self, plan: PairPlan, strategy: IStrategy) -> dict[int, pd.DataFrame]:
+        """
+        Return the predictions of a pair's windows.
+        :param plan: the pair
+        :param strategy: the strategy
+        """
+        return self.runner().run([plan])[plan.pair]
+
+    def runner(self) -> WindowRunner:
+        """Return what trains and predicts windows for this model."""
         return WindowRunner(
             Path(self.full_path),
             type(self).__name__,
@@ -151,7 +169,11 @@ class AgentMarketModel(IFreqaiModel):
     def _n_workers(self) -> int:
         return self.learning.workers or os.cpu_count() or 1
 
-    def _features_of(self, strategy: IStrategy) -> FeatureBuilder:
+    def features_of(self, strategy: IStrategy) -> FeatureBuilder:
+        """
+        Return what makes the strategy's features.
+        :param strategy: the strategy
+        """
         if self._builder is None or self._builder.strategy is not strategy:
             root = self.state_dir / "features" if self.learning.feature_cache else None
             self._builder = FeatureBuilder(self.config, strategy, FeatureStore(root))
@@ -246,6 +268,8 @@ class AgentMarketModel(IFreqaiModel):
     ) -> None:
         """
         Train a pair on the newest candles and hand the model over when it is on disk.
+
+        Features, targets and the fit are left to the training worker; this thread waits for it.
         :param new_trained_timerange: the training period
         :param pair: the pair
         :param strategy: the strategy
@@ -253,14 +277,15 @@ class AgentMarketModel(IFreqaiModel):
         :param data_load_timerange: the training period and the candles before it
         """
         corr, base = self.dd.get_base_and_corr_dataframes(data_load_timerange, pair, dk)
-        frame = dk.use_strategy_to_populate_indicators(
-            strategy, corr_dataframes=corr, base_dataframes=base, pair=pair
-        )
         timerange = dk.buffer_timerange(new_trained_timerange.copy())
-        frame = dk.slice_dataframe(timerange, frame)
-        dk.find_features(frame)
-        dk.find_labels(frame)
-        model = self.train(frame, pair, dk)
+        snapshot = Snapshot(pair, base, corr, timerange, tuple(strategy.dp.current_whitelist()))
+        try:
+            model = self._train_in_worker(snapshot, dk)
+            if model is None:
+                model = self.train(training_frame(snapshot, strategy, dk), pair, dk)
+        except AgentMarketError as error:
+            logger.warning("%s: not trained. %s The pair comes again in its turn.", pair, error)
+            return
         trained_at = new_trained_timerange.stopts
         dk.set_new_model_names(pair, trained_at)
         self.dd.pair_dict[pair]["trained_timestamp"] = trained_at
@@ -271,31 +296,34 @@ class AgentMarketModel(IFreqaiModel):
         self, unfiltered_df: pd.DataFrame, pair: str, dk: FreqaiDataKitchen, **kwargs: Any
     ) -> WindowModel:
         """
-        Fit the model of one training period.
+        Fit the model of one training period in the training worker.
         :param unfiltered_df: features, labels and candles of the period
         :param pair: the pair
         :param dk: FreqAI's data kitchen, which has found features and labels
         :return: the model
         """
-        seconds = unfiltered_df["date"].astype("datetime64[s, UTC]").astype("int64").to_numpy()
-        rows = Rows(
-            as_float32(unfiltered_df[dk.training_features_list]),
-            as_labels(unfiltered_df[dk.label_list]),
-            seconds // self.base_tf_seconds,
-        )
-        init = self.dd.model_dictionary.get(pair) if self.continual_learning else None
-        model, report = fit_window(
-            [rows], dk.training_features_list, dk.label_list, self.spec, init
-        )
-        logger.info(
-            "%s: trained on %d rows and %d features in %.2f s.",
-            pair,
-            report.n_rows,
-            report.n_features,
-            report.fit_seconds,
-        )
-        dk.data["labels_mean"], dk.data["labels_std"] = model.label_mean, model.label_std
-        return model
+        table = training_table(unfiltered_df, dk, self.base_tf_seconds)
+        return self.trainer.fit(table, self.spec, dk, self._continued(pair))
+
+    def shutdown(self) -> None:
+        """
+        Stop as FreqAI does, which waits for the training unless
+        `wait_for_training_iteration_on_reload` is false, and end the training worker.
+        """
+        super().shutdown()
+        self.trainer.close()
+
+    def _train_in_worker(self, snapshot: Snapshot, dk: FreqaiDataKitchen) -> WindowModel | None:
+        """Return None where features are computed here; a `train` of one's own wants them."""
+        if type(self).train is not AgentMarketModel.train:
+            return None
+        return self.trainer.train(snapshot, self.spec, dk, self._continued(snapshot.pair))
+
+    def _continued(self, pair: str) -> Path | None:
+        """Return the folder of the model to go on from."""
+        if not self.continual_learning or not self.dd.get_pair_dict_info(pair)[1]:
+            return None
+        return Path(self.dd.pair_dict[pair]["data_path"])
 
     def fit(self, data_dictionary: dict[str, Any], dk: FreqaiDataKitchen, **kwargs: Any) -> Any:
         """

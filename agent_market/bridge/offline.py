@@ -75,7 +75,7 @@ def _plans_of(config: dict[str, Any], store: FeatureStore) -> list[PairPlan]:
     builder = FeatureBuilder(config, strategy, store)
     plans = []
     for pair in config["exchange"]["pair_whitelist"]:
-        candles = _handed_over(strategy, pair, _candles(provider, config, pair))
+        candles = handed_over(strategy, pair, _candles(provider, config, pair))
         dk = FreqaiDataKitchen(config, False, pair)
         plans.append(plan_pair(config, strategy, builder, pair, candles, dk)[0])
     return plans
@@ -105,12 +105,21 @@ class _Receiver:
         raise _Handed(dataframe)
 
 
-def _handed_over(strategy: IStrategy, pair: str, candles: pd.DataFrame) -> pd.DataFrame:
+def handed_over(strategy: IStrategy, pair: str, candles: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return the frame that a strategy hands to FreqAI.
+    :param strategy: the strategy, whose `freqai` is as before when this returns
+    :param pair: the pair
+    :param candles: its candles
+    """
+    freqai = getattr(strategy, "freqai", None)
     strategy.freqai = _Receiver()
     try:
         strategy.advise_indicators(candles.copy(), {"pair": pair})
     except _Handed as handed:
         return handed.dataframe
+    finally:
+        strategy.freqai = freqai
     raise ConfigError(
         f"{strategy.get_strategy_name()}.populate_indicators does not call self.freqai.start. Add "
         "`dataframe = self.freqai.start(dataframe, metadata, self)`."

@@ -24,6 +24,8 @@ def plan_pair(
     pair: str,
     candles: pd.DataFrame,
     dk: FreqaiDataKitchen,
+    *,
+    panel: bool = False,
 ) -> tuple[PairPlan, PairFeatures]:
     """
     Return features, labels and windows of one pair.
@@ -33,8 +35,9 @@ def plan_pair(
     :param pair: the pair
     :param candles: the frame that the strategy hands to FreqAI
     :param dk: FreqAI's data kitchen of this pair, which knows the time ranges
+    :param panel: name features alike for all pairs
     """
-    features = builder.build(pair, candles)
+    features = builder.build(pair, candles, panel=panel)
     windows = windows_of(config, dk, features.frame["date"])
     horizon = int(config["freqai"]["feature_parameters"]["label_period_candles"])
     targets = compute_targets(strategy, pair, features, windows, horizon)
