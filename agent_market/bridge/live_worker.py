@@ -1,0 +1,144 @@
+"""The process that trains for a live bot: `python -m agent_market.bridge.live_worker`.
+
+It reads one pickled `Training` after another from its standard input and writes an answer for each.
+It ends with its input, so with the bot, however that ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from freqtrade.exchange import timeframe_to_seconds
+from freqtrade.freqai.data_kitchen import FreqaiDataKitchen
+from freqtrade.resolvers import StrategyResolver
+from freqtrade.strategy import IStrategy
+
+from agent_market.bridge.live_provider import SnapshotProvider
+from agent_market.bridge.live_tasks import (
+    NoFeatures,
+    NotTrained,
+    Snapshot,
+    Table,
+    Trained,
+    Training,
+    training_frame,
+    training_table,
+)
+from agent_market.errors import AgentMarketError
+from agent_market.learning.window_model import WindowModel, fit_window
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 10  # a ninth of the share of the bot where both want the core
+
+
+class Trainer:
+    """Trains what it is given, with a strategy of its own that is loaded once."""
+
+    def __init__(self) -> None:
+        self._strategy: IStrategy | None = None
+
+    def answer(self, training: Training) -> Trained | NoFeatures | NotTrained:
+        """
+        Fit one model and write it; whatever goes wrong is in the answer.
+        :param training: what to fit
+        """
+        material = training.material
+        if isinstance(material, Snapshot):
+            try:
+                material = self._table(training.config, material)
+            except Exception as error:  # noqa: BLE001 - whatever the user's hooks raise
+                return NoFeatures(_described(error))
+        try:
+            return Trained(_fit(training, material))
+        except AgentMarketError as error:
+            return NotTrained(str(error))
+        except Exception:  # noqa: BLE001 - the bot logs it, and this process serves the next pair
+            return NotTrained(traceback.format_exc())
+
+    def _table(self, config: dict[str, Any], snapshot: Snapshot) -> Table:
+        provider = SnapshotProvider(config, snapshot)
+        strategy = self._strategy_with(provider, config)
+        kitchen = FreqaiDataKitchen(config, True, snapshot.pair)
+        frame = training_frame(snapshot, strategy, kitchen)
+        if provider.refused:
+            raise provider.refused[0]
+        return training_table(frame, kitchen, timeframe_to_seconds(config["timeframe"]))
+
+    def _strategy_with(self, provider: SnapshotProvider, config: dict[str, Any]) -> IStrategy:
+        if self._strategy is not None:
+            self._strategy.dp = provider
+            return self._strategy
+        strategy = StrategyResolver.load_strategy(config)
+        strategy.dp = provider
+        # what `ft_bot_start` does, but for loading FreqAI and its data from the exchange
+        strategy.freqai_info = config["freqai"]
+        strategy.bot_start()
+        strategy.ft_load_hyper_params(False)
+        self._strategy = strategy
+        return strategy
+
+
+def main() -> None:
+    """Train what the bot sends until it sends no more."""
+    requests, answers = sys.stdin.buffer, _private_output()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s - training worker - %(levelname)s - %(message)s"
+    )
+    trainer = Trainer()
+    waiting: queue.SimpleQueue[Training] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(requests, waiting), daemon=True).start()
+    while True:
+        pickle.dump(trainer.answer(waiting.get()), answers)
+        answers.flush()
+
+
+def _private_output() -> BinaryIO:
+    """Keep the standard output for answers; what the strategy prints goes to the bot's log."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def _receive(requests: BinaryIO, waiting: queue.SimpleQueue[Training]) -> None:
+    """Pass trainings on; at the end of the input end at once, amid a training too."""
+    while True:
+        try:
+            waiting.put(pickle.load(requests))  # noqa: S301 - from the bot, through a pipe
+        except (EOFError, pickle.UnpicklingError):
+            os._exit(0)
+
+
+def _fit(training: Training, table: Table) -> Any:
+    model, report = fit_window(
+        [table.rows], table.feature_names, table.label_names, training.spec, _loaded(training.init)
+    )
+    model.save(training.folder)
+    return report
+
+
+def _loaded(folder: Path | None) -> WindowModel | None:
+    try:
+        return None if folder is None else WindowModel.load(folder)
+    except AgentMarketError as error:
+        logger.warning("%s The new model does not go on from it.", error)
+        return None
+
+
+def _described(error: Exception) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
+
+
+if __name__ == "__main__":
+    main()
