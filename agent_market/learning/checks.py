@@ -258,16 +258,28 @@ def _require_equal(
 def _changed_futures(candles: pd.DataFrame, first: int, seed: int) -> Iterator[pd.DataFrame]:
     """Yield the candles with the rows from `first` on moved up, then down, with noise."""
     rng = np.random.default_rng(seed)
-    numbers = [name for name in candles if pd.api.types.is_float_dtype(candles[name])]
+    floats = [name for name in candles if pd.api.types.is_float_dtype(candles[name])]
+    is_price = np.array([name in _PRICES for name in floats])
+    others = candles.drop(columns=floats)
     for move in (_MOVE, -_MOVE):
-        changed = candles.copy()
-        prices = np.exp(rng.normal(move, _NOISE, len(candles) - first))  # shared: high >= low
-        for column in numbers:
-            own = np.exp(rng.normal(move, _NOISE, len(candles) - first))
-            values = candles[column].to_numpy(copy=True)
-            values[first:] *= prices if column in _PRICES else own
-            changed[column] = values
-        yield changed
+        n_later = len(candles) - first
+        factors = np.exp(rng.normal(move, _NOISE, (n_later, len(floats))))
+        prices = np.exp(rng.normal(move, _NOISE, n_later))  # shared: high >= low
+        factors[:, is_price] = prices[:, None]
+        yield pd.concat([others, *_scaled(candles[floats], first, factors)], axis=1)[
+            list(candles.columns)
+        ]
+
+
+def _scaled(
+    numbers: pd.DataFrame, first: int, factors: npt.NDArray[np.float64]
+) -> Iterator[pd.DataFrame]:
+    """Yield the columns of each type, with the rows from `first` on times their factors."""
+    for dtype in numbers.dtypes.unique():
+        chosen = (numbers.dtypes == dtype).to_numpy()
+        values = numbers.loc[:, chosen].to_numpy(copy=True)
+        values[first:] *= factors[:, chosen].astype(values.dtype)
+        yield pd.DataFrame(values, columns=numbers.columns[chosen], index=numbers.index)
 
 
 def _same(found: pd.Series, expected: pd.Series) -> BoolArray:
