@@ -120,6 +120,8 @@ def train(
             "freqaimodel": freqaimodel,
         },
     )
+    # Freqtrade sets up its own logging, and tells every option of every strategy it loads.
+    logging.getLogger("freqtrade").setLevel(logging.WARNING)
     own = settings_of(settings)
     horizons = horizon or [int(settings["freqai"]["feature_parameters"]["label_period_candles"])]
     specs = offline_specs(settings, model or [], horizons)
@@ -150,7 +152,6 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error is one line, not a traceback."""
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    logging.getLogger("freqtrade").setLevel(logging.WARNING)
     try:
         app(_with_values(sys.argv[1:] if arguments is None else arguments))
     except (AgentMarketError, OperationalException, OSError) as error:

@@ -102,7 +102,7 @@ def _parts(
         rows = np.arange(*window.predict)
         part = pd.DataFrame(
             {
-                "date": plan.candles["date"].to_numpy()[rows],
+                "date": plan.candles["date"].array[rows],  # to_numpy makes an object a row
                 "candle": plan.table.index[rows],
                 "trained_at": window.trained_at,
                 "trusted": False,

@@ -45,12 +45,12 @@ def earnings_table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = [
         Column("Model", "name"),
         Column("Net return", "return_percent", percent),
-        Column("Sharpe ratio", "sharpe", number),
+        Column("Sharpe", "sharpe", number),
         Column("95 % interval", "sharpe_interval_95", interval),
-        Column("Maximum drawdown, %", "max_drawdown_percent", number),
+        Column("Drawdown, %", "max_drawdown_percent", number),
         Column("Days", "n_days", whole),
-        Column("Before costs", "gross_return", percent),
-        Column("Sharpe ratio before costs", "gross_sharpe", number),
+        Column("Gross return", "gross_return", percent),
+        Column("Sharpe, gross", "gross_sharpe", number),
         Column("Turnover a day", "turnover", number),
     ]
     return table(columns, flat)
