@@ -53,6 +53,20 @@ class PairFeatures:
         extra = features[[name for name in features.columns if name not in frame.columns]]
         return pd.concat([frame, extra], axis=1)
 
+    def returned(self) -> pd.DataFrame:
+        """Return what goes back to the strategy: the frame and every `%%`, named as by FreqAI."""
+        shown: dict[str, Any] = {}
+        names = iter(self.raw_names)
+        for block in self.table.blocks:
+            own = [next(names) for _ in block.names]
+            lagged = [n for n, name in enumerate(own) if _is_shown(name) and name not in self.frame]
+            if lagged:
+                values = block.read(0, len(self.table))
+                shown |= {own[column]: values[:, column] for column in lagged}
+        frame = pd.concat([self.frame, pd.DataFrame(shown)], axis=1)
+        frame = frame[[name for name in frame.columns if not name.startswith("&")]]
+        return frame.rename(columns={name: _clean(name) for name in frame if _is_shown(name)})
+
 
 class FeatureBuilder:
     """
@@ -165,7 +179,8 @@ class FeatureBuilder:
                 f"{len(candles)} candles. Return one row for each candle."
             )
         unchanged = [name for name in before if name in after and after[name].equals(before[name])]
-        features = {view_name for view in own for view_name in view.raw_names()}
+        features = {name for name in candles if "%" in name}
+        features |= {name for view in own for name in view.raw_names()}
         if features <= set(unchanged):
             return self._store(key, after.drop(columns=unchanged))
         logger.info(
@@ -173,27 +188,28 @@ class FeatureBuilder:
             "second time.",
             pair,
         )
-        return self._store(key, after.drop(columns=[*_CANDLE]))
+        return self._store(key, after.drop(columns=[name for name in _CANDLE if name in unchanged]))
 
     def _store(self, key: str, added: pd.DataFrame) -> StoredBlock:
         is_feature = ["%" in str(name) for name in added.columns]
-        returned = [str(name).startswith("%%") or "%" not in str(name) for name in added.columns]
+        returned = [_is_shown(name) or "%" not in str(name) for name in added.columns]
         return self.store.put(key, added.loc[:, is_feature], added.loc[:, returned])
 
     def _assemble(
         self, key: str, candles: pd.DataFrame, views: list[_View], panel_of: str | None
     ) -> PairFeatures:
-        own = [name for name in candles.columns if "%" in name]
+        kept = _not_rewritten(candles, views)
+        own = [name for name in kept.columns if "%" in name]
         blocks: list[FeatureBlock] = []
         raw_names = list(own)
         if own:
-            stored = self.store.put(hash_json([key, "own"]), candles[own], pd.DataFrame())
+            stored = self.store.put(hash_json([key, "own"]), kept[own], pd.DataFrame())
             blocks.append(FeatureBlock(stored.values, tuple(map(_clean, own))))
-        frame = [candles]
+        frame = [kept]
         for view in views:
             rows = None if view.rows is None else self._row_file(view.rows)
             extras = view.extras(len(candles))
-            frame.append(extras[[name for name in extras if name not in candles.columns]])
+            frame.append(extras[[name for name in extras if name not in kept.columns]])
             for shift in view.shifts:
                 names = view.shifted_names(shift)
                 is_own = panel_of is not None and not set(names) <= set(raw_names)
@@ -252,7 +268,9 @@ class _View:
             pd.DataFrame(_taken(values, self.rows, shift), columns=self.shifted_names(shift))
             for shift in self.shifts
         ]
-        return pd.concat([*parts, self.extras(n_rows)], axis=1)
+        extras = self.extras(n_rows)
+        shown = extras.columns.intersection(self.raw_names())  # `%%`: features that are returned
+        return pd.concat([*parts, extras.drop(columns=shown)], axis=1)
 
     def extras(self, n_rows: int) -> pd.DataFrame:
         found = self.stored.read_extras()
@@ -266,6 +284,15 @@ class _View:
 
     def _with_suffix(self, name: str) -> str:
         return f"{name}_{self.suffix}" if self.suffix else name
+
+
+def _not_rewritten(candles: pd.DataFrame, views: list[_View]) -> pd.DataFrame:
+    """Return the columns that the strategy's last hook has left as they came in."""
+    rewritten: set[str] = set()
+    for view in views:
+        if not view.suffix:
+            rewritten |= {*view.stored.names, *view.extras(len(candles)).columns}
+    return candles.drop(columns=[name for name in candles if name in rewritten])
 
 
 def panel_name(name: str, pair: str | None) -> str:
@@ -333,6 +360,11 @@ def _describe_folder(folder: Path | str | None) -> list[list[Any]]:
     files = (path for path in sorted(Path(folder).rglob("*")) if path.is_file())
     described = [(path, path.stat()) for path in files]
     return [[str(path), found.st_size, found.st_mtime_ns] for path, found in described]
+
+
+def _is_shown(name: object) -> bool:
+    """FreqAI hands these features back to the strategy."""
+    return str(name).startswith("%%")
 
 
 def _clean(name: str) -> str:

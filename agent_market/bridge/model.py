@@ -106,9 +106,7 @@ class AgentMarketModel(IFreqaiModel):
             dk.full_df = dk.full_df.drop(columns="DI_values")
         self.backtesting_fit_live_predictions(dk)
         dk.full_df = self._with_intervals(dk.full_df, plan, by_window)
-        frame = features.frame
-        frame = frame[[name for name in frame.columns if not name.startswith("&")]]
-        dk.return_dataframe = frame.merge(dk.full_df, how="left", on="date")
+        dk.return_dataframe = features.returned().merge(dk.full_df, how="left", on="date")
         flags = dk.return_dataframe["do_predict"].fillna(0)
         dk.return_dataframe["do_predict"] = flags.astype(np.int64)
         return dk

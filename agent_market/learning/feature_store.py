@@ -16,6 +16,8 @@ from agent_market.errors import DataError, StateCorrupt
 from agent_market.store import read_json, write_json, write_with
 
 SCHEMA = 1
+# as pandas names them: a shifted column of flags has flags and NaN, as objects
+_NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "integer-na", "empty")
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def as_float32(features: pd.DataFrame) -> npt.NDArray[np.float32]:
     values = np.empty(features.shape, dtype=np.float32)
     for position, name in enumerate(features.columns):
         column = features.iloc[:, position]
-        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+        if pd.api.types.infer_dtype(column, skipna=True) not in _NUMBERS:
             raise DataError(
                 f"feature {name} has dtype {column.dtype}. Features must be numbers: encode it in "
                 "feature_engineering_*."
