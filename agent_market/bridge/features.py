@@ -65,7 +65,7 @@ class PairFeatures:
                 shown |= {own[column]: values[:, column] for column in lagged}
         frame = pd.concat([self.frame, pd.DataFrame(shown)], axis=1)
         frame = frame[[name for name in frame.columns if not name.startswith("&")]]
-        return frame.rename(columns={name: _clean(name) for name in frame if _is_shown(name)})
+        return frame.rename(columns={name: _clean(str(name)) for name in frame if _is_shown(name)})
 
 
 class FeatureBuilder:
@@ -179,7 +179,7 @@ class FeatureBuilder:
                 f"{len(candles)} candles. Return one row for each candle."
             )
         unchanged = [name for name in before if name in after and after[name].equals(before[name])]
-        features = {name for name in candles if "%" in name}
+        features = {name for name in candles if "%" in str(name)}
         features |= {name for view in own for name in view.raw_names()}
         if features <= set(unchanged):
             return self._store(key, after.drop(columns=unchanged))
