@@ -3,7 +3,7 @@
 # Run by `make setup`; a second run finds everything in place and installs nothing.
 set -eu
 PYTHON=${PYTHON:-python3}
-NEEDED_MIB=4000
+NEEDED_MIB=5000
 
 fail() {
     echo "error: $1" >&2
@@ -23,7 +23,8 @@ free_mib=$(df -Pm . | awk 'NR == 2 {print $4}')
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
 echo "Installing into .venv (a few minutes, once) ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    -r requirements.txt -r requirements-dev.txt -r requirements-ray.txt ||
+    -r requirements.txt -r requirements-dev.txt \
+    -r requirements-nets.txt -r requirements-ray.txt ||
     fail "pip could not install the requirements; its message is above. Check the network, then run make again."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ||
     fail "pip could not install the package itself; its message is above."
