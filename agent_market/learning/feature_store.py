@@ -16,6 +16,7 @@ from agent_market.errors import DataError, StateCorrupt
 from agent_market.store import read_json, write_json, write_with
 
 SCHEMA = 1
+_CHUNK_ROWS = 4096  # converted at once, as 64-bit numbers
 # as pandas names them: a shifted column of flags has flags and NaN, as objects
 _NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "integer-na", "empty")
 
@@ -114,18 +115,24 @@ def as_float32(features: pd.DataFrame) -> npt.NDArray[np.float32]:
     DataError
         A column is not a number.
     """
+    for name, dtype in features.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(dtype):
+            _require_numbers(str(name), features[name])
     values = np.empty(features.shape, dtype=np.float32)
-    for position, name in enumerate(features.columns):
-        column = features.iloc[:, position]
-        if pd.api.types.infer_dtype(column, skipna=True) not in _NUMBERS:
-            raise DataError(
-                f"feature {name} has dtype {column.dtype}. Features must be numbers: encode it in "
-                "feature_engineering_*."
-            )
-        with np.errstate(over="ignore"):
-            values[:, position] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):
+        for first in range(0, len(features), _CHUNK_ROWS):
+            rows = features.iloc[first : first + _CHUNK_ROWS]
+            values[first : first + _CHUNK_ROWS] = rows.to_numpy(np.float64, na_value=np.nan)
     values[~np.isfinite(values)] = np.nan
     return values
+
+
+def _require_numbers(name: str, column: pd.Series) -> None:
+    if pd.api.types.infer_dtype(column, skipna=True) not in _NUMBERS:
+        raise DataError(
+            f"feature {name} has dtype {column.dtype}. Features must be numbers: encode it in "
+            "feature_engineering_*."
+        )
 
 
 def _save(path: Path, values: npt.NDArray[Any]) -> None:

@@ -153,6 +153,7 @@ class WindowModel:
             trusted &= inlying
         if not self.adapters[0].supports_nan:
             table[~trusted] = 0  # predicted, then taken back
+        trusted = _whole_windows(trusted, self.window)
         outputs: dict[str, AnyArray] = {}
         for adapter, names in zip(self.adapters, self._labels_of_adapters(), strict=True):
             for name, values in _outputs(adapter, table, names).items():
@@ -536,6 +537,14 @@ def _outputs(
     if values.ndim == 1:
         return {labels[0]: values}
     return {name: values[:, column] for column, name in enumerate(labels)}
+
+
+def _whole_windows(trusted: BoolArray, window: int) -> BoolArray:
+    """Return the rows whose whole window, as far as it is there, is trusted."""
+    if window == 1:
+        return trusted
+    doubts = np.concatenate([np.zeros(window, dtype=np.int64), np.cumsum(~trusted)])
+    return np.asarray(doubts[window:] == doubts[:-window])
 
 
 def _blank(values: AnyArray, trusted: BoolArray) -> AnyArray:
