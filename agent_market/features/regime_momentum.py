@@ -55,5 +55,5 @@ def add_regime_momentum_features(candles: pd.DataFrame, usual_candles: int = 403
 
 
 def _log_range(candles: pd.DataFrame) -> pd.Series:
-    span = np.log(candles["high"] / candles["low"])
-    return np.log(span.clip(lower=_LEAST_LOG_RANGE))
+    span = np.log((candles["high"] / candles["low"]).to_numpy(np.float64))
+    return pd.Series(np.log(np.maximum(span, _LEAST_LOG_RANGE)), index=candles.index)
