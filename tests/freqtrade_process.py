@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 
 PROJECT = Path(__file__).resolve().parents[1]
 INTERRUPTED = 130
@@ -134,3 +135,20 @@ class Bot:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def outlive(processes: Sequence[psutil.Process], seconds: float = 5) -> list[psutil.Process]:
+    """Return the processes that still run after so long; a zombie does not."""
+    left = list(processes)
+    deadline = time.monotonic() + seconds
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = [process for process in left if _runs(process)]
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

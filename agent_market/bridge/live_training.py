@@ -30,6 +30,7 @@ from agent_market.learning.window_model import ModelSpec, WindowModel
 logger = logging.getLogger(__name__)
 
 _PACKAGE_ROOT = Path(agent_market.__file__).resolve().parents[1]
+_START = Path(__file__).with_name("live_start.py")
 
 
 class LiveTrainer:
@@ -39,7 +40,7 @@ class LiveTrainer:
         """
         Start nothing yet.
         :param config: Freqtrade's merged configuration
-        :param folder: where the worker leaves a model; emptied before each training
+        :param folder: where the worker leaves a model; it is there while a training is under way
         :param deadline_minutes: after which a training is given up
         """
         self.worker = TrainingWorker(deadline_minutes)
@@ -94,7 +95,8 @@ class LiveTrainer:
         self.worker.close()
 
     def _answer(self, training: Training) -> Trained | NoFeatures:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)  # of a training that did not end
+        self._folder.mkdir(parents=True)
         answer = self.worker.run(training)
         if isinstance(answer, NotTrained):
             raise ModelUnavailable(answer.reason)
@@ -189,9 +191,9 @@ class TrainingWorker:
 
 def _started() -> subprocess.Popen[bytes]:
     """Start a fresh interpreter: a fork of a bot with threads could inherit their locks."""
-    path = os.pathsep.join(filter(None, [str(_PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, sys.path)])
     return subprocess.Popen(
-        [sys.executable, "-m", "agent_market.bridge.live_worker"],
+        [sys.executable, "-P", str(_START), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},

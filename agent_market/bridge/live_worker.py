@@ -1,4 +1,4 @@
-"""The process that trains for a live bot: `python -m agent_market.bridge.live_worker`.
+"""The process that trains for a live bot, run by `live_start`.
 
 It reads one pickled `Training` after another from its standard input and writes an answer for each.
 It ends with its input, so with the bot, however that ends.
@@ -37,7 +37,7 @@ from agent_market.learning.window_model import WindowModel, fit_window
 
 logger = logging.getLogger(__name__)
 
-NICENESS = 10  # a ninth of the share of the bot where both want the core
+NICENESS = 15  # a 28th of the share of a bot that wants the same core
 
 
 class Trainer:
