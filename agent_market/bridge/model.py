@@ -64,6 +64,11 @@ class AgentMarketModel(IFreqaiModel):
                 pipeline=self._pipeline_factory(),
             )
             self.CONV_WIDTH = self.spec.create().window
+        if self.plot_features:
+            logger.info(
+                "plot_feature_importances draws nothing here: %s has the share of every feature.",
+                Path(self.full_path) / "windows",
+            )
         self.dd = CrashSafeDrawer(Path(self.full_path), self.config, WindowModel.load)
         self.dd.current_candle = self.current_candle
         self.metadata = self.dd.load_global_metadata_from_disk()
