@@ -205,11 +205,12 @@ class FeatureBuilder:
         if own:
             stored = self.store.put(hash_json([key, "own"]), kept[own], pd.DataFrame())
             blocks.append(FeatureBlock(stored.values, tuple(map(_clean, own))))
-        frame = [kept]
+        frame, shown = [kept], set(kept.columns)
         for view in views:
             rows = None if view.rows is None else self._row_file(view.rows)
             extras = view.extras(len(candles))
-            frame.append(extras[[name for name in extras if name not in kept.columns]])
+            frame.append(extras[[name for name in extras if name not in shown]])
+            shown.update(extras.columns)  # a panel repeats some
             for shift in view.shifts:
                 names = view.shifted_names(shift)
                 is_own = panel_of is not None and not set(names) <= set(raw_names)

@@ -45,7 +45,7 @@ def read_config(paths: Sequence[Path], overrides: Mapping[str, Any]) -> dict[str
 
 
 def load_plans(
-    config: Mapping[str, Any], *, horizons: Sequence[int] | None = None
+    config: Mapping[str, Any], *, horizons: Sequence[int] | None = None, panel: bool = False
 ) -> dict[int, list[PairPlan]]:
     """
     Return features, labels and windows of every pair, by the horizon of the labels.
@@ -55,6 +55,7 @@ def load_plans(
     :param config: of `read_config`
     :param horizons: label_period_candles to compute the strategy's targets with; None for that of
         the configuration
+    :param panel: name features alike for all pairs, as a model of all pairs wants them
     """
     settings = settings_of(config)
     root = Path(settings.state_dir) / "features" if settings.learning.feature_cache else None
@@ -62,11 +63,11 @@ def load_plans(
     plans = {}
     store = FeatureStore(root)
     for horizon in horizons or [own]:
-        plans[horizon] = _plans_of(_with_horizon(config, horizon), store)
+        plans[horizon] = _plans_of(_with_horizon(config, horizon), store, panel)
     return plans
 
 
-def _plans_of(config: dict[str, Any], store: FeatureStore) -> list[PairPlan]:
+def _plans_of(config: dict[str, Any], store: FeatureStore, panel: bool) -> list[PairPlan]:
     strategy = StrategyResolver.load_strategy(config)
     provider = DataProvider(config, None)
     strategy.dp = provider
@@ -77,7 +78,8 @@ def _plans_of(config: dict[str, Any], store: FeatureStore) -> list[PairPlan]:
     for pair in config["exchange"]["pair_whitelist"]:
         candles = handed_over(strategy, pair, _candles(provider, config, pair))
         dk = FreqaiDataKitchen(config, False, pair)
-        plans.append(plan_pair(config, strategy, builder, pair, candles, dk)[0])
+        plan, _ = plan_pair(config, strategy, builder, pair, candles, dk, panel=panel)
+        plans.append(plan)
     return plans
 
 
