@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from agent_market.errors import DataError, StateCorrupt
 from agent_market.store import read_json, write_json, write_with
 
 SCHEMA = 1
+_KEPT_SECONDS = 14 * 86_400  # long enough that no running process still reads what is removed
 _CHUNK_ROWS = 4096  # converted at once, as 64-bit numbers
 # as pandas names them: a shifted column of flags has flags and NaN, as objects
 _NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "integer-na", "empty")
@@ -42,6 +46,8 @@ class StoredBlock:
 class FeatureStore:
     """A folder of feature blocks; what stands in it is complete or absent.
 
+    What nobody asked for in 14 days is removed when the store is opened.
+
     Parameters
     ----------
     root : Path or None
@@ -51,6 +57,7 @@ class FeatureStore:
     def __init__(self, root: Path | None) -> None:
         self._temporary = None if root else tempfile.TemporaryDirectory(prefix="features-")
         self.root = root or Path(self._temporary.name)  # type: ignore[union-attr]
+        self._remove_old()
 
     def find(self, key: str) -> StoredBlock | None:
         """Return the block stored under `key`, or None; a damaged one is removed."""
@@ -67,6 +74,7 @@ class FeatureStore:
         if not complete:
             shutil.rmtree(folder)
             return None
+        _mark_used(folder / "block.json")
         extras = folder / "extras.feather"
         return StoredBlock(
             folder / "values.npy",
@@ -101,10 +109,26 @@ class FeatureStore:
         path = self.root / key[:2] / f"{key}.npy"
         if not path.is_file() or len(np.load(path, mmap_mode="r")) != len(values):
             write_with(path, lambda temporary: _save(temporary, values))
+        _mark_used(path)
         return path
+
+    def _remove_old(self) -> None:
+        oldest = time.time() - _KEPT_SECONDS
+        for file in [*self.root.glob("??/*/block.json"), *self.root.glob("??/*.npy")]:
+            with suppress(FileNotFoundError):  # another process may do the same
+                if file.stat().st_mtime >= oldest:
+                    continue
+                if file.name == "block.json":
+                    shutil.rmtree(file.parent)
+                else:
+                    file.unlink()
 
     def _folder(self, key: str) -> Path:
         return self.root / key[:2] / key
+
+
+def _mark_used(path: Path) -> None:
+    os.utime(path)
 
 
 def as_float32(features: pd.DataFrame) -> npt.NDArray[np.float32]:

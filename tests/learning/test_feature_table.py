@@ -1,4 +1,6 @@
+import os
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,22 @@ def test_that_a_lag_counts_rows_of_the_blocks_own_timeframe(table: FeatureTable)
     )
     np.testing.assert_array_equal(table.read(0, 7), expected)
     assert table.names == ("%-own", "%-slow", "%-slow_shift-1", "%-own_shift-2")
+
+
+def test_that_blocks_nobody_asked_for_in_two_weeks_are_removed(
+    store: FeatureStore, tmp_path: Path
+) -> None:
+    for key in ("aa", "bb"):
+        store.put(key, pd.DataFrame({"%-own": np.arange(7.0)}), pd.DataFrame())
+    rows = {key: store.array(key, HOURS) for key in ("cc", "dd")}
+    old = time.time() - 15 * 86_400
+    for file in tmp_path.rglob("*.*"):
+        os.utime(file, (old, old))
+    assert store.find("aa") is not None
+    store.array("cc", HOURS)
+    fresh = FeatureStore(tmp_path)
+    assert fresh.find("aa") is not None and fresh.find("bb") is None
+    assert rows["cc"].is_file() and not rows["dd"].is_file()
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 7), (0, 1), (3, 5), (6, 7), (4, 4)])
