@@ -1,0 +1,31 @@
+"""Every FreqAI model of ours, so small that it trains in tenths of a second."""
+
+from typing import Any
+
+from tests.freqtrade_process import PROJECT
+
+_NET = {"max_epochs": 1, "early_stopping_rounds": 0}
+_WINDOW = {"window_candles": 4, "hidden_size": 16, **_NET}
+_TREES = {"n_estimators": 8}
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "catboost_regressor": {"iterations": 8, "depth": 3},
+    "catboost_classifier": {"iterations": 8, "depth": 3},
+    "lightgbm_regressor": _TREES,
+    "lightgbm_classifier": _TREES,
+    "xgboost_regressor": _TREES,
+    "stacking_regressor": {
+        "folds": 2,
+        "members": [
+            {"name": "lightgbm_regressor", "params": _TREES},
+            {"name": "xgboost_regressor", "params": _TREES},
+        ],
+    },
+    "mlp_regressor": {"hidden_size": 16, "layers": 1, **_NET},
+    "lstm_regressor": _WINDOW,
+    "tcn_regressor": {"window_candles": 4, "channels": 16, **_NET},
+    "transformer_regressor": {"heads": 2, **_WINDOW},
+}
+CLASSIFIERS = ("CatboostClassifier", "FastLightGBMClassifier")
+MODELS = tuple(sorted(path.stem for path in (PROJECT / "freqaimodels").glob("[A-Z]*.py")))
+REGRESSORS = tuple(name for name in MODELS if name not in CLASSIFIERS)
