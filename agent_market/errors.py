@@ -12,6 +12,17 @@ class ConfigError(AgentMarketError):
     """The user's configuration or command line is wrong: stop and say which key."""
 
 
+class ExpressionError(ConfigError):
+    """An alpha expression is not of the language; `position` counts characters from 0."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+    def __reduce__(self) -> tuple[type, tuple[str, int | None]]:
+        return type(self), (str(self), self.position)
+
+
 class DataError(AgentMarketError):
     """Market data is missing or malformed: degrade, or stop where there is no other level."""
 

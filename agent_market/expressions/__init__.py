@@ -1,0 +1,1 @@
+"""The alpha language: expressions over candles and features that look back only."""

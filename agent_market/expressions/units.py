@@ -1,0 +1,143 @@
+"""Units of series: what may be added, compared, or pooled over pairs.
+
+A price is quote currency for one unit of base currency, a volume is base currency; price x volume
+is quote currency, which is the same for all pairs, while base currency is not. A constant has no
+unit of its own (`None`) and takes that of its partner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from fractions import Fraction
+from typing import NamedTuple
+
+
+class Unit(NamedTuple):
+    """Powers of quote and of base currency; roots make fractions of them."""
+
+    quote: Fraction
+    base: Fraction
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether values of two pairs can be averaged: no base currency is left."""
+        return self.base == 0
+
+    def times(self, other: Unit) -> Unit:
+        """Return the unit of a product."""
+        return Unit(self.quote + other.quote, self.base + other.base)
+
+    def power(self, exponent: Fraction) -> Unit:
+        """Return the unit raised to a power."""
+        return Unit(self.quote * exponent, self.base * exponent)
+
+    def __str__(self) -> str:
+        if self in _NAMES:
+            return _NAMES[self]
+        parts = [("quote", self.quote), ("base", self.base)]
+        return " x ".join(name if p == 1 else f"{name}^{p}" for name, p in parts if p)
+
+
+PLAIN = Unit(Fraction(0), Fraction(0))
+PRICE = Unit(Fraction(1), Fraction(-1))
+VOLUME = Unit(Fraction(0), Fraction(1))
+_NAMES = {
+    PLAIN: "a plain number",
+    PRICE: "a price",
+    VOLUME: "a volume",
+    PRICE.times(VOLUME): "an amount of quote currency",
+}
+
+
+class UnitRule(Enum):
+    """What an operator asks of its series and makes of their units."""
+
+    SAME = "all alike; the result is of that unit"
+    ALIKE_TO_PLAIN = "all alike; the result is a plain number"
+    ANY_TO_PLAIN = "any; the result is a plain number"
+    PLAIN = "plain numbers, and so is the result"
+    PRODUCT = "any; the units are multiplied"
+    QUOTIENT = "any; the units are divided"
+    SQUARE = "any; the unit is squared"
+    ROOT = "any; the root of the unit"
+    CHOICE = "a plain number, then two alike; the result is of their unit"
+    POOLED = "without base currency; the result is of the first one's unit"
+    POOLED_TO_PLAIN = "without base currency; the result is a plain number"
+
+
+class UnitFault(Exception):  # noqa: N818 - the parser turns it into an error with a position
+    """An argument's unit does not fit; `argument` counts the series from 0."""
+
+    def __init__(self, argument: int, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+def result_unit(rule: UnitRule, units: Sequence[Unit | None]) -> Unit | None:
+    """Return the unit of an operator's result; None where all of `units` are None.
+
+    Raises
+    ------
+    UnitFault
+        The units do not fit the rule.
+    """
+    if all(unit is None for unit in units):
+        return None
+    if rule in _POWERS:
+        exponents = _POWERS[rule]
+        return _product(units, exponents)
+    if rule is UnitRule.CHOICE:
+        _require_plain(units[:1])
+        return _common(units, first=1)
+    if rule is UnitRule.PLAIN:
+        _require_plain(units)
+        return PLAIN
+    if rule in (UnitRule.POOLED, UnitRule.POOLED_TO_PLAIN):
+        _require_comparable(units)
+        return units[0] if rule is UnitRule.POOLED else PLAIN
+    if rule is UnitRule.ANY_TO_PLAIN:
+        return PLAIN
+    common = _common(units)
+    return common if rule is UnitRule.SAME else PLAIN
+
+
+_POWERS = {
+    UnitRule.PRODUCT: (Fraction(1), Fraction(1)),
+    UnitRule.QUOTIENT: (Fraction(1), Fraction(-1)),
+    UnitRule.SQUARE: (Fraction(2),),
+    UnitRule.ROOT: (Fraction(1, 2),),
+}
+
+
+def _product(units: Sequence[Unit | None], exponents: Sequence[Fraction]) -> Unit:
+    result = PLAIN
+    for unit, exponent in zip(units, exponents, strict=True):
+        result = result.times((unit or PLAIN).power(exponent))
+    return result
+
+
+def _common(units: Sequence[Unit | None], first: int = 0) -> Unit | None:
+    """Return the one unit of `units[first:]`; a choice between constants is a plain number."""
+    found: Unit | None = None
+    for argument, unit in enumerate(units[first:], first):
+        if found is not None and unit not in (None, found):
+            raise UnitFault(argument, f"is {unit}, but what stands before it is {found}")
+        found = found or unit
+    return found or PLAIN
+
+
+def _require_plain(units: Sequence[Unit | None]) -> None:
+    for argument, unit in enumerate(units):
+        if unit not in (None, PLAIN):
+            raise UnitFault(argument, f"is {unit}, not a plain number. Take a ratio of two alike")
+
+
+def _require_comparable(units: Sequence[Unit | None]) -> None:
+    for argument, unit in enumerate(units):
+        if unit is not None and not unit.is_comparable:
+            raise UnitFault(
+                argument,
+                f"is {unit}, and pairs differ in base currency. Take a ratio, rank(...), or an "
+                "amount of quote currency such as vwap * volume",
+            )
