@@ -78,12 +78,24 @@ class Input(_Hashed):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feature(_Hashed):
-    """A feature by the name of its column: `feature("%-rsi-period_14")`."""
+    """A feature by the name of its column: `feature("%-rsi-period_14")`.
+
+    Raises
+    ------
+    ExpressionError
+        The name is one that cannot be quoted.
+    """
 
     name: str
     _hash: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        is_quotable = self.name.isprintable() and not ("'" in self.name and '"' in self.name)
+        if not self.name or "\\" in self.name or not is_quotable:
+            raise ExpressionError(
+                f"the feature name {self.name[:60]!r} cannot be quoted. Take printable characters, "
+                "no backslash and one kind of quote at most."
+            )
         self._keep_hash()
 
     def _key(self) -> tuple[str]:

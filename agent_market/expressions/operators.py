@@ -1,8 +1,9 @@
 """The operators of the language: one table that parser, checker, evaluator and manual share.
 
-Missing values follow one rule a group; `Operator.undefined` names what else gives NaN:
+No value is infinite: a result that is not finite is NaN. Missing values follow one rule a group,
+and `Operator.undefined` names what else gives NaN:
 
-- elementwise: NaN where an argument is NaN or the result is not finite;
+- elementwise: NaN where an argument is NaN;
 - time: row t uses `rows_before(n)` rows and itself; it is NaN unless all of them exist and none is
   NaN;
 - cross: over the pairs that have a value at the candle; a pair without one stays NaN, and all are

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from fractions import Fraction
 from typing import NamedTuple
 
 
 class Unit(NamedTuple):
-    """Powers of quote and of base currency; roots make fractions of them."""
+    """Powers of quote and of base currency; roots halve them, which floats do exactly."""
 
-    quote: Fraction
-    base: Fraction
+    quote: float
+    base: float
 
     @property
     def is_comparable(self) -> bool:
@@ -28,7 +27,7 @@ class Unit(NamedTuple):
         """Return the unit of a product."""
         return Unit(self.quote + other.quote, self.base + other.base)
 
-    def power(self, exponent: Fraction) -> Unit:
+    def power(self, exponent: float) -> Unit:
         """Return the unit raised to a power."""
         return Unit(self.quote * exponent, self.base * exponent)
 
@@ -36,12 +35,12 @@ class Unit(NamedTuple):
         if self in _NAMES:
             return _NAMES[self]
         parts = [("quote", self.quote), ("base", self.base)]
-        return " x ".join(name if p == 1 else f"{name}^{p}" for name, p in parts if p)
+        return " x ".join(name if p == 1 else f"{name}^{p:g}" for name, p in parts if p)
 
 
-PLAIN = Unit(Fraction(0), Fraction(0))
-PRICE = Unit(Fraction(1), Fraction(-1))
-VOLUME = Unit(Fraction(0), Fraction(1))
+PLAIN = Unit(0, 0)
+PRICE = Unit(1, -1)
+VOLUME = Unit(0, 1)
 _NAMES = {
     PLAIN: "a plain number",
     PRICE: "a price",
@@ -102,15 +101,15 @@ def result_unit(rule: UnitRule, units: Sequence[Unit | None]) -> Unit | None:
     return common if rule is UnitRule.SAME else PLAIN
 
 
-_POWERS = {
-    UnitRule.PRODUCT: (Fraction(1), Fraction(1)),
-    UnitRule.QUOTIENT: (Fraction(1), Fraction(-1)),
-    UnitRule.SQUARE: (Fraction(2),),
-    UnitRule.ROOT: (Fraction(1, 2),),
+_POWERS: dict[UnitRule, tuple[float, ...]] = {
+    UnitRule.PRODUCT: (1, 1),
+    UnitRule.QUOTIENT: (1, -1),
+    UnitRule.SQUARE: (2,),
+    UnitRule.ROOT: (0.5,),
 }
 
 
-def _product(units: Sequence[Unit | None], exponents: Sequence[Fraction]) -> Unit:
+def _product(units: Sequence[Unit | None], exponents: Sequence[float]) -> Unit:
     result = PLAIN
     for unit, exponent in zip(units, exponents, strict=True):
         result = result.times((unit or PLAIN).power(exponent))
