@@ -218,7 +218,7 @@ def _worker(side: Side, folder: Path) -> Iterator[TrainingWorker]:
     def train() -> None:
         with suppress(ModelUnavailable):  # it was closed
             while True:
-                trainer.fit(side.table, side.model.spec, kitchen, None)
+                trainer.fit([side.table], side.model.spec, kitchen, None)
                 has_trained.set()
 
     thread = threading.Thread(target=train)

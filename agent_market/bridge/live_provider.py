@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 from freqtrade.enums import RunMode
 
-from agent_market.bridge.live_tasks import Snapshot
-from agent_market.errors import DataError
+from agent_market.bridge.live_tasks import NotAnsweredError, Snapshot
 
 
 class SnapshotProvider:
@@ -21,7 +20,7 @@ class SnapshotProvider:
     """
 
     def __init__(self, config: Mapping[str, Any], snapshot: Snapshot) -> None:
-        self.refused: list[DataError] = []
+        self.refused: list[NotAnsweredError] = []
         self._timeframe: str = config["timeframe"]
         self._candle_types = ("", config.get("candle_type_def", ""))
         self._runmode = RunMode(config["runmode"])
@@ -60,12 +59,12 @@ class SnapshotProvider:
             raise AttributeError(name)
         raise self.refusal(name)
 
-    def refusal(self, call: str) -> DataError:
+    def refusal(self, call: str) -> NotAnsweredError:
         """
         Note a call and return the error that names it.
         :param call: a member of `dp`, with its arguments if it is called
         """
-        error = DataError(
+        error = NotAnsweredError(
             f"the strategy calls dp.{call}, which the training worker cannot answer: it has the "
             "candles of freqai.feature_parameters.include_timeframes of the pair and of "
             "include_corr_pairlist, and no exchange."

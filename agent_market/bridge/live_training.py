@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ import agent_market
 from agent_market.bridge.live_tasks import (
     NoFeatures,
     NotTrained,
+    Panel,
     Snapshot,
     Table,
     Trained,
@@ -49,44 +51,44 @@ class LiveTrainer:
         self._features_in_worker = True
 
     def train(
-        self, snapshot: Snapshot, spec: ModelSpec, dk: FreqaiDataKitchen, init: Path | None
+        self, candles: Snapshot | Panel, spec: ModelSpec, dk: FreqaiDataKitchen, init: Path | None
     ) -> WindowModel | None:
         """
         Return the model of the newest candles, or None if its features have to be computed here.
 
         ModelUnavailable: there is no new model, and the message says why.
-        :param snapshot: the candles
+        :param candles: of one pair or of a panel
         :param spec: the model to fit
         :param dk: FreqAI's data kitchen of the pair; gets the names of features and labels
         :param init: folder of the model to go on from
         """
         if not self._features_in_worker:
             return None
-        answer = self._answer(Training(self._config, snapshot, spec, self._folder, init))
+        answer = self._answer(Training(self._config, candles, spec, self._folder, init))
         if isinstance(answer, NoFeatures):
             self._features_in_worker = False
             logger.warning(
                 "%s: the strategy's feature hooks do not work in the training worker. From now on "
                 "the bot calls them itself, and leaves only the fit to the worker. %s",
-                snapshot.pair,
+                dk.pair,
                 answer.reason,
             )
             return None
         return self._load(answer, dk)
 
     def fit(
-        self, table: Table, spec: ModelSpec, dk: FreqaiDataKitchen, init: Path | None
+        self, tables: Sequence[Table], spec: ModelSpec, dk: FreqaiDataKitchen, init: Path | None
     ) -> WindowModel:
         """
-        Return the model of a table.
+        Return the model of some tables.
 
         ModelUnavailable: there is no new model, and the message says why.
-        :param table: rows to fit on
+        :param tables: rows to fit on, a table a pair, with the same columns
         :param spec: the model to fit
         :param dk: FreqAI's data kitchen of the pair
         :param init: folder of the model to go on from
         """
-        answer = self._answer(Training(self._config, table, spec, self._folder, init))
+        answer = self._answer(Training(self._config, tuple(tables), spec, self._folder, init))
         assert isinstance(answer, Trained)  # noqa: S101 - there are no features to compute
         return self._load(answer, dk)
 
@@ -108,6 +110,7 @@ class LiveTrainer:
         dk.training_features_list = list(model.feature_names)
         dk.label_list = list(model.label_names)
         dk.data["labels_mean"], dk.data["labels_std"] = model.label_mean, model.label_std
+        log_left_out(answer.left_out)
         report = answer.report
         logger.info(
             "%s: trained on %d rows and %d features in %.2f s.",
@@ -117,6 +120,15 @@ class LiveTrainer:
             report.fit_seconds,
         )
         return model
+
+
+def log_left_out(pairs: Mapping[str, str]) -> None:
+    """
+    Say which pairs of a panel have no part in its model.
+    :param pairs: why, by pair
+    """
+    for pair, reason in pairs.items():
+        logger.warning("%s: not in the training of the panel. %s", pair, reason)
 
 
 class TrainingWorker:

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,10 +26,13 @@ from agent_market.bridge.live_provider import SnapshotProvider
 from agent_market.bridge.live_tasks import (
     NoFeatures,
     NotTrained,
+    Panel,
     Snapshot,
     Table,
     Trained,
     Training,
+    described,
+    panel_tables,
     training_frame,
     training_table,
 )
@@ -51,26 +55,35 @@ class Trainer:
         Fit one model and write it; whatever goes wrong is in the answer.
         :param training: what to fit
         """
-        material = training.material
-        if isinstance(material, Snapshot):
-            try:
-                material = self._table(training.config, material)
-            except Exception as error:  # noqa: BLE001 - whatever the user's hooks raise
-                return NoFeatures(_described(error))
         try:
-            return Trained(_fit(training, material))
+            tables, left_out = self._tables(training)
+        except Exception as error:  # noqa: BLE001 - whatever the user's hooks raise
+            return NoFeatures(described(error))
+        try:
+            return Trained(_fit(training, tables), left_out)
         except AgentMarketError as error:
             return NotTrained(str(error))
         except Exception:  # noqa: BLE001 - the bot logs it, and this process serves the next pair
             return NotTrained(traceback.format_exc())
 
+    def _tables(self, training: Training) -> tuple[tuple[Table, ...], Mapping[str, str]]:
+        config, material = training.config, training.material
+        if isinstance(material, Snapshot):
+            return (self._table(config, material),), {}
+        if isinstance(material, Panel):
+            corr_pairs = config["freqai"]["feature_parameters"].get("include_corr_pairlist", [])
+            return panel_tables(material, lambda one: self._table(config, one), corr_pairs)
+        return material, {}
+
     def _table(self, config: dict[str, Any], snapshot: Snapshot) -> Table:
         provider = SnapshotProvider(config, snapshot)
         strategy = self._strategy_with(provider, config)
         kitchen = FreqaiDataKitchen(config, True, snapshot.pair)
-        frame = training_frame(snapshot, strategy, kitchen)
-        if provider.refused:
-            raise provider.refused[0]
+        try:
+            frame = training_frame(snapshot, strategy, kitchen)
+        finally:
+            if provider.refused:  # also where the hook went on without the answer
+                raise provider.refused[0]
         return training_table(frame, kitchen, timeframe_to_seconds(config["timeframe"]))
 
     def _strategy_with(self, provider: SnapshotProvider, config: dict[str, Any]) -> IStrategy:
@@ -119,9 +132,13 @@ def _receive(requests: BinaryIO, waiting: queue.SimpleQueue[Training]) -> None:
             os._exit(0)
 
 
-def _fit(training: Training, table: Table) -> Any:
+def _fit(training: Training, tables: tuple[Table, ...]) -> Any:
     model, report = fit_window(
-        [table.rows], table.feature_names, table.label_names, training.spec, _loaded(training.init)
+        [table.rows for table in tables],
+        tables[0].feature_names,
+        tables[0].label_names,
+        training.spec,
+        _loaded(training.init),
     )
     model.save(training.folder)
     return report
@@ -133,11 +150,6 @@ def _loaded(folder: Path | None) -> WindowModel | None:
     except AgentMarketError as error:
         logger.warning("%s The new model does not go on from it.", error)
         return None
-
-
-def _described(error: Exception) -> str:
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})"
 
 
 if __name__ == "__main__":

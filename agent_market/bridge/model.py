@@ -49,6 +49,7 @@ class AgentMarketModel(IFreqaiModel):
     """
 
     adapter: ClassVar[str]
+    drawer: ClassVar[type[CrashSafeDrawer]] = CrashSafeDrawer
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -69,7 +70,7 @@ class AgentMarketModel(IFreqaiModel):
                 "plot_feature_importances draws nothing here: %s has the share of every feature.",
                 Path(self.full_path) / "windows",
             )
-        self.dd = CrashSafeDrawer(Path(self.full_path), self.config, WindowModel.load)
+        self.dd = self.drawer(Path(self.full_path), self.config, WindowModel.load)
         self.dd.current_candle = self.current_candle
         self.metadata = self.dd.load_global_metadata_from_disk()
         self.train_queue = self._oldest_first()
@@ -279,13 +280,9 @@ class AgentMarketModel(IFreqaiModel):
         :param dk: FreqAI's data kitchen of this pair
         :param data_load_timerange: the training period and the candles before it
         """
-        corr, base = self.dd.get_base_and_corr_dataframes(data_load_timerange, pair, dk)
         timerange = dk.buffer_timerange(new_trained_timerange.copy())
-        snapshot = Snapshot(pair, base, corr, timerange, tuple(strategy.dp.current_whitelist()))
         try:
-            model = self._train_in_worker(snapshot, dk)
-            if model is None:
-                model = self.train(training_frame(snapshot, strategy, dk), pair, dk)
+            model = self.train_live(strategy, dk, timerange, data_load_timerange)
         except AgentMarketError as error:
             logger.warning("%s: not trained. %s The pair comes again in its turn.", pair, error)
             return
@@ -294,6 +291,30 @@ class AgentMarketModel(IFreqaiModel):
         self.dd.pair_dict[pair]["trained_timestamp"] = trained_at
         self.dd.save_data(model, pair, dk)
         self.dd.purge_old_models()
+
+    def train_live(
+        self,
+        strategy: IStrategy,
+        dk: FreqaiDataKitchen,
+        trained: TimeRange,
+        loaded: TimeRange,
+    ) -> WindowModel:
+        """
+        Return a model of the newest candles.
+
+        An error of ours says why there is none; the model before it stays.
+        :param strategy: the strategy
+        :param dk: FreqAI's data kitchen of the pair whose turn it is
+        :param trained: the training period
+        :param loaded: the training period and the candles before it
+        """
+        corr, base = self.dd.get_base_and_corr_dataframes(loaded, dk.pair, dk)
+        whitelist = tuple(strategy.dp.current_whitelist())
+        snapshot = Snapshot(dk.pair, base, corr, trained, whitelist)
+        model = self._train_in_worker(snapshot, dk)
+        if model is not None:
+            return model
+        return self.train(training_frame(snapshot, strategy, dk), dk.pair, dk)
 
     def train(
         self, unfiltered_df: pd.DataFrame, pair: str, dk: FreqaiDataKitchen, **kwargs: Any
@@ -306,7 +327,7 @@ class AgentMarketModel(IFreqaiModel):
         :return: the model
         """
         table = training_table(unfiltered_df, dk, self.base_tf_seconds)
-        return self.trainer.fit(table, self.spec, dk, self._continued(pair))
+        return self.trainer.fit([table], self.spec, dk, self._continued(pair))
 
     def shutdown(self) -> None:
         """
@@ -349,18 +370,27 @@ class AgentMarketModel(IFreqaiModel):
         :return: the predictions, and a flag a row
         """
         model: WindowModel = self.model
-        missing = [name for name in model.feature_names if name not in unfiltered_df.columns]
+        columns = self.columns_of(model, dk.pair)
+        missing = [name for name in columns if name not in unfiltered_df.columns]
         if missing:
             raise OperationalException(
                 f"{dk.pair}: the model was trained on {len(model.feature_names)} features, and "
                 f"{len(missing)} of them are not there (first: {missing[0]}). Change "
                 "freqai.identifier, or restore the features."
             )
-        prediction = model.predict(as_float32(unfiltered_df[list(model.feature_names)]))
+        prediction = model.predict(as_float32(unfiltered_df[columns]))
         dk.data["labels_mean"], dk.data["labels_std"] = _moments(model)
         dk.DI_values = prediction.dissimilarity
         dk.do_predict = prediction.trusted.astype(np.int_)
         return pd.DataFrame(prediction.outputs), dk.do_predict
+
+    def columns_of(self, model: WindowModel, pair: str) -> list[str]:
+        """
+        Return the columns of a pair's frame that are the features of a model.
+        :param model: the model
+        :param pair: the pair
+        """
+        return list(model.feature_names)
 
     def _add_live_intervals(self, dk: FreqaiDataKitchen, dataframe: pd.DataFrame) -> None:
         if self.learning.conformal.coverage is None or self._classifies:
@@ -368,13 +398,13 @@ class AgentMarketModel(IFreqaiModel):
         frame, names = dk.return_dataframe, list(dk.label_list)
         # the model's first candles were filled in from its own training rows, with flag 0
         predictions = frame[names].astype(float).where(frame["do_predict"] == 1)
-        model = self.dd.model_dictionary.get(dk.pair)
+        model: WindowModel = self.model
         intervals = add_intervals(
             predictions,
             dataframe[names].reset_index(drop=True),
             self.horizon,
             self.learning.conformal,
-            model.calibration_errors if model else {},
+            model.calibration_errors,
         )
         dk.return_dataframe = pd.concat([frame, intervals], axis=1)
 

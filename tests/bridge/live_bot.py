@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 from freqtrade.configuration import Configuration, TimeRange, validate_config_consistency
-from freqtrade.enums import RunMode
+from freqtrade.data.history import load_pair_history
+from freqtrade.enums import CandleType, RunMode
 from freqtrade.freqai.data_kitchen import FreqaiDataKitchen
 from freqtrade.resolvers import StrategyResolver
 from freqtrade.resolvers.freqaimodel_resolver import FreqaiModelResolver
@@ -18,11 +19,29 @@ from freqtrade.strategy import IStrategy
 from agent_market.bridge.live_provider import SnapshotProvider
 from agent_market.bridge.live_tasks import Snapshot
 from agent_market.bridge.model import AgentMarketModel
+from agent_market.market.simulator import write_market
+from agent_market.settings import SimulatorSettings
 
 PROJECT = Path(__file__).resolve().parents[2]
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 TIMEFRAMES = ("5m", "1h")
 TRAIN_DAYS = 6
+Candles = dict[str, dict[str, pd.DataFrame]]
+
+
+def simulated_candles(datadir: Path, pairs: tuple[str, ...]) -> Candles:
+    """Return 20 days of candles as FreqAI holds them in memory."""
+    settings = SimulatorSettings(seed=3, days=20, pairs=pairs, timeframes=TIMEFRAMES)
+    write_market(settings, datadir)
+    return {
+        pair: {
+            timeframe: load_pair_history(
+                pair, timeframe, datadir, candle_type=CandleType.FUTURES, data_format="feather"
+            )
+            for timeframe in TIMEFRAMES
+        }
+        for pair in pairs
+    }
 
 
 def configuration(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -62,7 +81,7 @@ class LiveBot:
     end: int
 
     @classmethod
-    def start(cls, config: dict[str, Any], history: dict[str, dict[str, pd.DataFrame]]) -> LiveBot:
+    def start(cls, config: dict[str, Any], history: Candles) -> LiveBot:
         model = FreqaiModelResolver.load_freqaimodel(config)
         model.live = True
         model.dd.historic_data = history

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from freqtrade.data.history import load_pair_history
-from freqtrade.enums import CandleType, RunMode
+from freqtrade.enums import RunMode
 
 from agent_market.bridge.live_provider import SnapshotProvider
 from agent_market.bridge.live_tasks import Table, training_frame, training_table
@@ -26,31 +25,24 @@ from agent_market.bridge.live_training import LiveTrainer
 from agent_market.bridge.live_worker import NICENESS
 from agent_market.errors import DataError, ModelUnavailable
 from agent_market.learning.window_model import ModelSpec, Rows, WindowModel, fit_window
-from agent_market.market.simulator import write_market
-from agent_market.settings import SimulatorSettings
-from tests.bridge.live_bot import BTC, ETH, PROJECT, TIMEFRAMES, LiveBot, configuration
+from tests.bridge.live_bot import (
+    BTC,
+    ETH,
+    PROJECT,
+    Candles,
+    LiveBot,
+    configuration,
+    simulated_candles,
+)
 from tests.freqtrade_process import outlive
 
-Candles = dict[str, dict[str, pd.DataFrame]]
 ENDLESS = ModelSpec("lightgbm_regressor", {"n_estimators": 1_000_000}, seed=1, horizon_candles=1)
 SHORT = ModelSpec("lightgbm_regressor", {"n_estimators": 5}, seed=1, horizon_candles=1)
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Candles:
-    datadir = tmp_path_factory.mktemp("market")
-    write_market(
-        SimulatorSettings(seed=3, days=20, pairs=(BTC, ETH), timeframes=TIMEFRAMES), datadir
-    )
-    return {
-        pair: {
-            timeframe: load_pair_history(
-                pair, timeframe, datadir, candle_type=CandleType.FUTURES, data_format="feather"
-            )
-            for timeframe in TIMEFRAMES
-        }
-        for pair in (BTC, ETH)
-    }
+    return simulated_candles(tmp_path_factory.mktemp("market"), (BTC, ETH))
 
 
 @pytest.fixture
@@ -74,10 +66,10 @@ def trainer(tmp_path: Path) -> Iterator[LiveTrainer]:
     trainer.close()
 
 
-def table(n_rows: int = 2000, n_features: int = 40) -> Table:
+def tables(n_rows: int = 2000, n_features: int = 40) -> list[Table]:
     draws = np.random.default_rng(0).normal(size=(n_rows, n_features + 1))
     rows = Rows(draws[:, 1:].astype(np.float32), draws[:, :1].copy(), np.arange(n_rows))
-    return Table(rows, tuple(f"%-{number}" for number in range(n_features)), ("&-label",))
+    return [Table(rows, tuple(f"%-{number}" for number in range(n_features)), ("&-label",))]
 
 
 def kitchen(folder: Path) -> Any:
@@ -253,15 +245,15 @@ def test_that_a_training_beyond_its_deadline_is_ended_and_the_next_one_works(
     trainer: LiveTrainer, tmp_path: Path
 ) -> None:
     dk = kitchen(tmp_path)
-    assert trainer.fit(table(), SHORT, dk, None).label_names == ("&-label",)
+    assert trainer.fit(tables(), SHORT, dk, None).label_names == ("&-label",)
     first = trainer.worker.pid
     trainer.worker.deadline_minutes = 1 / 60
     started = time.monotonic()
     with pytest.raises(ModelUnavailable, match="longer than agent_market"):
-        trainer.fit(table(), ENDLESS, dk, None)
+        trainer.fit(tables(), ENDLESS, dk, None)
     assert 1 <= time.monotonic() - started < 4
     trainer.worker.deadline_minutes = 2
-    trainer.fit(table(), SHORT, dk, None)
+    trainer.fit(tables(), SHORT, dk, None)
     assert trainer.worker.pid != first
 
 
@@ -269,21 +261,21 @@ def test_that_a_worker_killed_from_outside_fails_its_training_and_the_next_one_w
     trainer: LiveTrainer, tmp_path: Path
 ) -> None:
     dk = kitchen(tmp_path)
-    trainer.fit(table(), SHORT, dk, None)
+    trainer.fit(tables(), SHORT, dk, None)
     pid = trainer.worker.pid
     assert pid is not None
-    thread, failures = in_background(lambda: trainer.fit(table(), ENDLESS, dk, None))
+    thread, failures = in_background(lambda: trainer.fit(tables(), ENDLESS, dk, None))
     wait_until_busy(pid)
     os.kill(pid, signal.SIGKILL)
     thread.join(5)
     assert "died with signal SIGKILL" in str(failures[0])
-    trainer.fit(table(), SHORT, dk, None)
+    trainer.fit(tables(), SHORT, dk, None)
 
     idle = trainer.worker.pid
     assert idle is not None and idle != pid
     psutil.Process(idle).kill()
     psutil.Process(idle).wait(5)
-    trainer.fit(table(), SHORT, dk, None)
+    trainer.fit(tables(), SHORT, dk, None)
 
 
 def test_that_a_pair_that_cannot_be_trained_keeps_its_model_and_the_log_says_why(
@@ -307,7 +299,7 @@ def test_that_stopping_without_waiting_ends_a_training_at_once(
     bot.train(BTC)
     trainer, pid = bot.model.trainer, bot.model.trainer.worker.pid
     assert pid is not None
-    thread, failures = in_background(lambda: trainer.fit(table(), ENDLESS, bot.kitchen(BTC), None))
+    thread, failures = in_background(lambda: trainer.fit(tables(), ENDLESS, bot.kitchen(BTC), None))
     wait_until_busy(pid)
     started = time.monotonic()
     bot.model.shutdown()
@@ -316,13 +308,13 @@ def test_that_stopping_without_waiting_ends_a_training_at_once(
     assert "The bot is stopping." in str(failures[0])
     assert not psutil.pid_exists(pid)
     with pytest.raises(ModelUnavailable, match="stopping"):
-        trainer.fit(table(), SHORT, bot.kitchen(BTC), None)
+        trainer.fit(tables(), SHORT, bot.kitchen(BTC), None)
 
 
 KILLED_BOT = """
 import sys, threading, time
 from pathlib import Path
-from tests.bridge.test_live_training import ENDLESS, SHORT, LiveTrainer, kitchen, table
+from tests.bridge.test_live_training import ENDLESS, SHORT, LiveTrainer, kitchen, tables
 
 def tell() -> None:
     while trainer.worker.pid is None:
@@ -332,9 +324,9 @@ def tell() -> None:
 trainer = LiveTrainer({}, Path(sys.argv[1]) / "training", 5)
 dk = kitchen(Path(sys.argv[1]))
 if sys.argv[2] == "training":
-    trainer.fit(table(), SHORT, dk, None)
+    trainer.fit(tables(), SHORT, dk, None)
 threading.Thread(target=tell).start()
-trainer.fit(table(), ENDLESS, dk, None)
+trainer.fit(tables(), ENDLESS, dk, None)
 """
 
 
