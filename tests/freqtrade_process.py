@@ -108,13 +108,15 @@ class Bot:
             time.sleep(1)
         raise AssertionError(f"{what} did not happen within {seconds} s\n{self.tail()}")
 
-    def predictions(self, pair: str, timeframe: str) -> dict[str, float]:
+    def predictions(
+        self, pair: str, timeframe: str, label: str = "&-forward_return"
+    ) -> dict[str, Any]:
         """Return the trusted predictions that the API shows, by candle date."""
         answer = self.get("/pair_candles", pair=pair, timeframe=timeframe, limit=500)
         names = answer["columns"]
         if "do_predict" not in names:
             return {}
-        date, trust, value = (names.index(n) for n in ("date", "do_predict", "&-forward_return"))
+        date, trust, value = (names.index(n) for n in ("date", "do_predict", label))
         return {row[date]: row[value] for row in answer["data"] if row[trust] == 1}
 
     def stop_in_order(self, seconds: float = 60) -> None:
