@@ -33,7 +33,8 @@ class _CatBoost(ModelAdapter):
     """What both tasks share; parameters are those of CatBoost's estimators, plus two of ours.
 
     threads : of the fit and of predictions; 1.
-    early_stopping_rounds : without a better validation score that end the fit; 50, 0 turns it off.
+    early_stopping_rounds : without a better validation score that end the fit; 0 turns it off, and
+        is the default.
     """
 
     suffix = "cbm"
@@ -47,7 +48,7 @@ class _CatBoost(ModelAdapter):
         refuse_unknown(self.params, {*valid, "threads"}, self.name)
         self._own = rename(self.params, ALIASES, self.name)
         self._threads = take_count(self._own, "threads", 1, self.name, least=1)
-        self._patience = take_count(self._own, "early_stopping_rounds", 50, self.name, least=0)
+        self._patience = take_count(self._own, "early_stopping_rounds", 0, self.name, least=0)
 
     @abstractmethod
     def default_loss(self, y: FloatArray, n_classes: int) -> str:
@@ -65,15 +66,17 @@ class _CatBoost(ModelAdapter):
             "thread_count": self._threads,
             "random_seed": seed,
         }
-        if valid is not None:
-            params.setdefault("use_best_model", self._patience > 0)
-        if valid is not None and self._patience:
+        watched = None
+        if valid is not None and (self._patience or params.get("use_best_model")):
+            watched = self._pool(valid)
+            params.setdefault("use_best_model", True)
+        if watched is not None and self._patience:
             params["early_stopping_rounds"] = self._patience
         errors = (library("catboost", self.name).CatBoostError, ValueError, TypeError)
         with blame_parameters(self.name, errors):
             return self._estimator_class()(**params).fit(
                 self._pool(train),
-                eval_set=None if valid is None else self._pool(valid),
+                eval_set=watched,
                 init_model=init,
             )
 

@@ -30,7 +30,8 @@ class _XGBoost(ModelAdapter):
 
     n_estimators : boosting rounds; 100.
     threads : of the fit and of predictions; 1.
-    early_stopping_rounds : without a better validation score that end the fit; 50, 0 turns it off.
+    early_stopping_rounds : without a better validation score that end the fit; 0 turns it off, and
+        is the default.
     """
 
     suffix = "ubj"
@@ -42,7 +43,7 @@ class _XGBoost(ModelAdapter):
         self._own = rename(self.params, ALIASES, self.name)
         self._threads = take_count(self._own, "threads", 1, self.name, least=1)
         self._rounds = take_count(self._own, "n_estimators", 100, self.name, least=1)
-        self._patience = take_count(self._own, "early_stopping_rounds", 50, self.name, least=0)
+        self._patience = take_count(self._own, "early_stopping_rounds", 0, self.name, least=0)
         self._refuse_unused(library("xgboost", self.name))
 
     def fit_model(
@@ -50,20 +51,22 @@ class _XGBoost(ModelAdapter):
     ) -> Any:
         """See `ModelAdapter.fit_model`."""
         xgboost = library("xgboost", self.name)
-        stops = valid is not None and self._patience > 0
+        tails = []
+        if valid is not None and self._patience:
+            tails = [(self._matrix(valid), "valid")]
         with blame_parameters(self.name, (xgboost.core.XGBoostError, ValueError, TypeError)):
             booster = xgboost.train(
                 self._library_params(n_classes, seed),
                 self._matrix(train),
                 self._rounds,
-                evals=[] if valid is None else [(self._matrix(valid), "valid")],
-                early_stopping_rounds=self._patience if stops else None,
+                evals=tails,
+                early_stopping_rounds=self._patience if tails else None,
                 verbose_eval=False,
                 xgb_model=init,
             )
             # not every booster predicts in place
             booster.inplace_predict(train.X[:1])
-        return booster[: booster.best_iteration + 1] if stops else booster
+        return booster[: booster.best_iteration + 1] if tails else booster
 
     def predict_model(self, model: Any, X: Features) -> AnyArray:
         """See `ModelAdapter.predict_model`."""
