@@ -179,7 +179,7 @@ def _even(operator: str) -> Callable[..., Node | None]:
     """Return the rewriting of an operator that does not see its argument's sign."""
 
     def rewrite(x: Node) -> Node | None:
-        simpler = min(x, _negate(x), key=lambda node: (sum(1 for _ in walk(node)), _order(node)))
+        simpler = min(x, _negate(x), key=_simplicity)
         return None if simpler == x else _call(operator, simpler)
 
     return rewrite
@@ -204,6 +204,10 @@ def _same(x: Node, y: Node) -> Node | None:
 
 def _constant_last(x: Node, y: Node) -> tuple[Node, Node]:
     return (y, x) if isinstance(x, Constant) else (x, y)
+
+
+def _simplicity(node: Node) -> tuple[int, bool, str]:
+    return sum(1 for _ in walk(node)), _is_negative(node), format_expression(node)
 
 
 def _order(node: Node) -> tuple[bool, str]:

@@ -7,9 +7,7 @@ parser, compiler or evaluator. Reading stops at the first fault, and the work is
 
 from __future__ import annotations
 
-import difflib
-from bisect import bisect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from agent_market.errors import ExpressionError
@@ -26,40 +24,13 @@ from agent_market.expressions.nodes import At, Call, Constant, Feature, Input, N
 from agent_market.expressions.operators import INFIX, OPERATORS, Operator
 from agent_market.expressions.printer import COMPARISON, PRECEDENCE, format_expression
 from agent_market.expressions.scope import Scope
+from agent_market.expressions.suggestions import HINTS, excerpt, nearest, shorten
 from agent_market.expressions.tokens import Token, TokenKind, read_token
 from agent_market.expressions.units import PLAIN
 
 _EVERYWHERE = Scope()
-_FUNCTIONS = (*OPERATORS, "at", "feature")
-_LONGEST_NAME = 60
-_NEIGHBORS = 10
-_SHOWN = 36
-_HINTS = {
-    "**": "Write square(x) or sqrt(x).",
-    "^": "Write square(x) or sqrt(x).",
-    "==": "Compare by <, <=, > or >=.",
-    "!=": "Compare by <, <=, > or >=.",
-    "=": "Arguments have no names and nothing is assigned: write ts_mean(close, 24).",
-    ":=": "Nothing is assigned here.",
-    ".": "Nothing has attributes here.",
-    "[": "Nothing is indexed here: write delay(x, 1) for the value before.",
-    "and": "Write minimum(a, b) for two conditions.",
-    "&": "Write minimum(a, b) for two conditions.",
-    "&&": "Write minimum(a, b) for two conditions.",
-    "or": "Write maximum(a, b) for two conditions.",
-    "|": "Write maximum(a, b) for two conditions.",
-    "||": "Write maximum(a, b) for two conditions.",
-    "not": "Write 1 - condition.",
-    "!": "Write 1 - condition.",
-    "~": "Write 1 - condition.",
-    "if": "Write where(condition, x, y).",
-    "?": "Write where(condition, x, y).",
-    "//": "Divide by /.",
-    "+": "Leave out a plus sign that adds nothing.",
-    ")": "A bracket is closed that was not opened.",
-    '"': "A quoted name ends on its line and holds no backslash.",
-    "'": "A quoted name ends on its line and holds no backslash.",
-}
+_SPECIAL = {"at": 'at("1h", x)', "feature": 'feature("name")'}
+_FUNCTIONS = (*OPERATORS, *_SPECIAL)
 
 
 class _Part(NamedTuple):
@@ -95,7 +66,7 @@ def check_expression(node: Node, scope: Scope = _EVERYWHERE) -> Traits:
     part = _read(text, scope)
     if part.node != node:
         raise ExpressionError(
-            f"the expression {_excerpt(text, 0, len(text))[0]!r} is not made of its own nodes. "
+            f"the expression {excerpt(text, 0, len(text))[0]!r} is not made of its own nodes. "
             "Build it from the operators' table, or parse its text."
         )
     return part.traits
@@ -164,7 +135,7 @@ class _Parser:
         if token.kind is TokenKind.NAME:
             return self._name(self._next())
         if token.kind is TokenKind.STRING:
-            column = _shorten(token.text[1:-1])
+            column = shorten(token.text[1:-1])
             self._refuse(token, f"a quoted name stands alone. Write feature({column!r}).")
         if token.text != "(":
             self._refuse_token("a series, a number or a bracket")
@@ -222,7 +193,7 @@ class _Parser:
             ratio = timeframe_ratio(timeframe, self._timeframes[-1], self._scope)
         except Fault as fault:
             place = Token(TokenKind.STRING, timeframe, end - len(timeframe) - 2, end)
-            self._refuse(place, f"the timeframe {_shorten(timeframe)!r} {fault}.")
+            self._refuse(place, f"the timeframe {shorten(timeframe)!r} {fault}.")
         if self._token.text != ",":
             self._refuse_token("a comma and what to take at that timeframe")
         self._next()
@@ -299,34 +270,35 @@ class _Parser:
     def _unknown_operator(self, name: str) -> str:
         if name in self._inputs:
             return f"{name} is a series, not an operator. Write {name} alone."
-        near = _nearest(name, _FUNCTIONS) or f"Operators: {', '.join(_FUNCTIONS)}."
-        return f"unknown operator {_shorten(name)!r}. {_HINTS.get(name, near)}"
+        near = nearest(name.lower(), _FUNCTIONS) or f"Operators: {', '.join(_FUNCTIONS)}."
+        return f"unknown operator {shorten(name)!r}. {HINTS.get(name.lower(), near)}"
 
     def _unknown_series(self, name: str) -> str:
-        if name in OPERATORS:
-            return f"{name} is an operator. Write {OPERATORS[name].signature}."
+        if name in _FUNCTIONS:
+            usage = _SPECIAL.get(name) or OPERATORS[name].signature
+            return f"{name} is an operator. Write {usage}."
         if name in (self._scope.features or ()):
             return f"{name} is a feature. Write feature({name!r})."
-        near = _nearest(name, self._inputs) or f"Series: {', '.join(self._inputs)}."
-        return f"unknown series {_shorten(name)!r}. {_HINTS.get(name, near)}"
+        near = nearest(name.lower(), self._inputs) or f"Series: {', '.join(self._inputs)}."
+        return f"unknown series {shorten(name)!r}. {HINTS.get(name.lower(), near)}"
 
     @staticmethod
     def _unknown_feature(name: str, known: frozenset[str]) -> str:
-        near = _nearest(name, known) or f"There are {len(known)} features, none like it."
-        return f"unknown feature {_shorten(name)!r}. {near}"
+        near = nearest(name, known) or f"None of the {len(known)} features is like it."
+        return f"unknown feature {shorten(name)!r}. {near}"
 
     def _refuse_token(self, expected: str) -> NoReturn:
         token = self._token
-        found = "the end" if token.kind is TokenKind.END else repr(_shorten(token.text))
-        hint = f" {_HINTS[token.text]}" if token.text in _HINTS else ""
+        found = "the end" if token.kind is TokenKind.END else repr(shorten(token.text))
+        hint = f" {HINTS[token.text]}" if token.text in HINTS else ""
         self._refuse(token, f"expected {expected}, found {found}.{hint}")
 
     def _refuse(self, place: Token | _Part, message: str) -> NoReturn:
-        shown, caret = _excerpt(self._text, place.start, place.end)
+        shown, caret = excerpt(self._text, place.start, place.end)
         raise ExpressionError(
             f"expression, character {place.start + 1}: {message}\n    {shown}\n    {caret}",
             place.start,
-        )
+        ) from None
 
 
 def _usage(operator: Operator) -> str:
@@ -334,36 +306,3 @@ def _usage(operator: Operator) -> str:
     if operator.symbol is None:
         return operator.signature
     return f" {operator.symbol} ".join(names) if len(names) == 2 else f"{operator.symbol}{names[0]}"
-
-
-def _nearest(name: str, choices: Collection[str]) -> str:
-    """Return the question that names up to three near choices; empty where none is near."""
-    near = difflib.get_close_matches(name[:_LONGEST_NAME], _similar(name, choices), n=3)
-    return f"Did you mean {' or '.join(map(repr, near))}?" if near else ""
-
-
-def _similar(name: str, choices: Collection[str]) -> list[str]:
-    """Return few choices that begin or end like `name`: to compare thousands takes too long."""
-    if len(choices) <= len(_FUNCTIONS):
-        return list(choices)
-    ending = _around(name[::-1], sorted(choice[::-1] for choice in choices))
-    both = [*_around(name, sorted(choices)), *(choice[::-1] for choice in ending)]
-    return list(dict.fromkeys(both))
-
-
-def _around(name: str, ordered: list[str]) -> list[str]:
-    place = bisect(ordered, name)
-    return ordered[max(0, place - _NEIGHBORS) : place + _NEIGHBORS]
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
-
-
-def _excerpt(text: str, start: int, end: int) -> tuple[str, str]:
-    """Return the surroundings of [start, end) in one line, and carets below the place."""
-    first, last = max(0, start - _SHOWN), min(len(text), start + _SHOWN)
-    line = "".join(char if char.isprintable() else " " for char in text[first:last])
-    before, after = "..." * (first > 0), "..." * (last < len(text))
-    width = max(1, min(end, last) - start)
-    return f"{before}{line}{after}", " " * (start - first + len(before)) + "^" * width
