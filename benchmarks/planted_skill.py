@@ -6,18 +6,22 @@ published data alone, and scored on the rows after each window. The study prints
 - the share of the documented ceiling that each model reaches, beside what least squares on the true
   signals reaches with as many rows;
 - the same for shorter and longer training periods;
-- what remains on the same markets with nothing planted, where every score must be noise.
+- how much of it these features and parameters find, and how much those of `config.json`;
+- what remains on the same markets with nothing planted, where every score must be noise;
+- what models learn from permuted labels, and with the label among their features.
 
 Features and parameters were chosen on markets of the seeds 1 to 3; the study reports other seeds.
-Writes `benchmarks/results/planted_skill.json`. `tests/leak/test_models.py` runs parts of it.
+Takes ten to fifteen minutes of one core. Writes `benchmarks/results/planted_skill.json`.
+`tests/leak/test_models.py` runs parts of it; docs/model-skill.md tells what it found.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +62,7 @@ from agent_market.market.simulator import (
     information_coefficient,
     signal_of,
     simulate,
+    write_market,
 )
 from agent_market.market.simulator.frames import order_flow_of
 from agent_market.market.simulator.newsfeed import news_of
@@ -65,6 +70,7 @@ from agent_market.settings import SimulatorSettings
 from agent_market.store import write_json
 
 FloatArray = npt.NDArray[np.float64]
+MakeSpec = Callable[[str, int], ModelSpec]
 
 LABEL = "&-forward_return"
 TIMEFRAME = "5m"
@@ -73,7 +79,10 @@ WARM_UP_DAYS = 15  # the longest memory of a feature is 14.4 days
 PAIRS = ("BTC/USDT:USDT", "LTC/USDT:USDT")
 SEEDS = (31, 32, 33)
 LENGTHS = (15, 30, 60, 120)
+HOST_PAIRS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "LTC/USDT:USDT")  # ETH: config.json's features
+PERMUTATIONS = 20
 
+_PROJECT = Path(__file__).resolve().parents[1]
 _RESULT = Path(__file__).parent / "results" / "planted_skill.json"
 
 # Returns are mostly noise: trees of few leaves, each on half the rows and some of the features, and
@@ -115,6 +124,8 @@ TREES = [
 NET = {"max_epochs": 3, "early_stopping_rounds": 2, "batch_size": 512, "learning_rate": 0.003}
 WINDOWED = {"window_candles": 4, **NET}
 ASKED = ("lightgbm_regressor", "catboost_regressor", "stacking_regressor")
+# Stacking five CatBoosts of a thousand rounds on the features of config.json takes minutes a window.
+QUICK = ASKED[:2]
 
 
 @dataclass(frozen=True)
@@ -219,7 +230,7 @@ def make_ground(settings: SimulatorSettings, spans: Spans, folder: Path) -> Grou
     plans, truths, signals = [], [], []
     for name, pair in market.pairs.items():
         candles = candles_of(pair, TIMEFRAME)
-        true = np.stack([signal_of(pair, signal) for signal in SIGNALS], axis=1)
+        true = _signals_of(pair)
         published = make_features(market, pair, candles)
         place = folder / pair_file_name(name)
         plans.append(_plan(name, candles, published, spans, place / "published"))
@@ -227,6 +238,39 @@ def make_ground(settings: SimulatorSettings, spans: Spans, folder: Path) -> Grou
         truths.append(_plan(name, candles, frame, spans, place / "truth"))
         signals.append(true)
     return Ground(plans, truths, signals, market)
+
+
+def make_host_ground(
+    settings: SimulatorSettings, spans: Spans, folder: Path
+) -> tuple[Ground, dict[str, Any]]:
+    """Return the same market with features and windows of `config.json`, and that configuration.
+
+    HybridMultiMode's features on two timeframes and three coins, and the training period, are as
+    there; the predicted rows are those of `spans`.
+    """
+    # Not at the top: tests import this module, and need no host.
+    from agent_market.bridge import load_plans, read_config
+
+    settings = settings.model_copy(update={"days": spans.market_days, "pairs": HOST_PAIRS})
+    write_market(settings, folder / "data")
+    config = json.loads((_PROJECT / "config.json").read_text())
+    del config["add_config_files"], config["api_server"]
+    config |= {key: str(_PROJECT / config[key]) for key in ("strategy_path", "freqaimodel_path")}
+    config["user_data_dir"] = str(folder)
+    config["exchange"]["pair_whitelist"] = list(PAIRS)
+    config["freqai"]["backtest_period_days"] = spans.predict_days
+    config["agent_market"]["state_dir"] = str(folder / "state")
+    (folder / "config.json").write_text(json.dumps(config))
+    first = pd.Timestamp(settings.start) + pd.Timedelta(
+        days=WARM_UP_DAYS + spans.longest_train_days
+    )
+    last = first + pd.Timedelta(days=spans.n_windows * spans.predict_days)
+    period = {"timerange": f"{first:%Y%m%d}-{last:%Y%m%d}", "datadir": folder / "data"}
+    merged = read_config([folder / "config.json"], period)
+    plans = load_plans(merged, horizons=[spans.horizon])[spans.horizon]
+    market = simulate(settings)
+    signals = [_signals_of(market.pairs[plan.pair])[-len(plan.candles) :] for plan in plans]
+    return Ground(plans, [], signals, market), merged
 
 
 def make_features(market: Market, pair: PairMarket, candles: pd.DataFrame) -> pd.DataFrame:
@@ -244,6 +288,15 @@ def make_features(market: Market, pair: PairMarket, candles: pd.DataFrame) -> pd
     frame = add_regime_momentum_features(frame)
     frame = add_headline_features(frame, news, pair.profile.base, TIMEFRAME)
     return frame.filter(regex=r"^%-")
+
+
+def shortened(ground: Ground, days: int) -> Ground:
+    """Return the market with other training periods before the same predictions."""
+    return replace(
+        ground,
+        plans=[with_train_days(plan, days) for plan in ground.plans],
+        truths=[with_train_days(plan, days) for plan in ground.truths],
+    )
 
 
 def with_train_days(plan: PairPlan, days: int) -> PairPlan:
@@ -330,23 +383,26 @@ def t_value(values: FloatArray) -> float:
 
 
 def study_models(
-    grounds: Sequence[Ground], adapters: Sequence[str], on_truth: bool = False
+    grounds: Sequence[Ground],
+    adapters: Sequence[str],
+    on_truth: bool = False,
+    make_spec: MakeSpec = spec_of,
 ) -> list[dict[str, Any]]:
     """Return a row of figures a model: means over the markets."""
     rows = []
     for adapter in adapters:
-        started, coefficients, errors = time.monotonic(), [], []
+        started, coefficients, errors = time.process_time(), [], []
         profit: dict[str, list[FloatArray]] = {"gross": [], "net": []}
         for ground in grounds:
             plans = ground.truths if on_truth else ground.plans
             horizon = plans[0].horizon_candles
-            pairs = predict(plans, spec_of(adapter, horizon))
+            pairs = predict(plans, make_spec(adapter, horizon))
             coefficients.append(mean_coefficient(pairs))
             errors.append(coefficient_error(pairs, horizon))
             for column, days in profit.items():
                 days.append(daily_profit(plans, pairs, DEFAULT_COST_BPS, column))
         row = _figures(adapter, coefficients, errors, profit, grounds)
-        rows.append(row | {"seconds": round(time.monotonic() - started, 1)})
+        rows.append(row | {"cpu_seconds": round(time.process_time() - started, 1)})
     return rows
 
 
@@ -356,41 +412,71 @@ def study_lengths(
     """Return the share of the ceiling a model reaches by days of training, on the same rows."""
     rows = []
     for days in lengths:
-        cut = [
-            replace(
-                ground,
-                plans=[with_train_days(plan, days) for plan in ground.plans],
-                truths=[with_train_days(plan, days) for plan in ground.truths],
-            )
-            for ground in grounds
-        ]
+        cut = [shortened(ground, days) for ground in grounds]
         found = {row["model"]: row for row in study_models(cut, adapters)}
         found["true signals"] = study_models(cut, ["linear_regressor"], on_truth=True)[0]
-        shares = {name: row["share_of_ceiling"] for name, row in found.items()}
-        rows.append({"train_days": days, "train_rows": days * DAY, "share_of_ceiling": shares})
+        rows.append(
+            {
+                "train_days": days,
+                "train_rows": days * DAY,
+                "share_of_ceiling": {k: row["share_of_ceiling"] for k, row in found.items()},
+                "share_interval_95": {k: row["share_interval_95"] for k, row in found.items()},
+            }
+        )
+    return rows
+
+
+def study_settings(
+    grounds: Sequence[Ground], hosts: Sequence[tuple[Ground, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Return what this study's features and parameters find, beside those of `config.json`.
+
+    Everything predicts the same rows after the training period of `config.json`.
+    """
+    config = hosts[0][1]
+    own = [shortened(ground, config["freqai"]["train_period_days"]) for ground in grounds]
+    rows = []
+    for features, markets in (("study", own), ("config.json", [host for host, _ in hosts])):
+        for parameters, make in (("study", spec_of), ("config.json", _specs_of_host(config))):
+            found = study_models(markets, QUICK, make_spec=make)
+            rows += [{"features": features, "parameters": parameters, **row} for row in found]
     return rows
 
 
 def study_controls(ground: Ground, adapters: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     """Return what each model scores on permuted labels, and with the label among its features."""
-    permuted = [permute_labels(plan, seed=0) for plan in ground.plans]
     told = [tell_label(plan, folder / pair_file_name(plan.pair)) for plan in ground.plans]
     rows = []
     for adapter in adapters:
-        spec = spec_of(adapter, ground.plans[0].horizon_candles)
-        blind = predict(permuted, spec)
-        error = coefficient_error(blind, spec.horizon_candles)
+        horizon = ground.plans[0].horizon_candles
+        blind = permuted_coefficients(ground.plans, spec_of(adapter, horizon), PERMUTATIONS)
         rows.append(
             {
                 "model": adapter,
-                "permuted_ic": mean_coefficient(blind),
-                "permuted_z": mean_coefficient(blind) / error,
-                "oracle_ic": mean_coefficient(
-                    predict(told, spec_of_oracle(adapter, spec.horizon_candles))
-                ),
+                "permuted_ic": float(blind.mean()),
+                "permuted_spread": float(blind.std(ddof=1)),
+                "permuted_t": t_value(blind),
+                "oracle_ic": mean_coefficient(predict(told, spec_of_oracle(adapter, horizon))),
             }
         )
     return rows
+
+
+def permuted_coefficients(
+    plans: Sequence[PairPlan], spec: ModelSpec, permutations: int
+) -> FloatArray:
+    """Return the coefficient after training on each of so many permutations of the labels.
+
+    Only their mean says whether the true labels leak. A single one is a random function of a few
+    features; where these do predict, it scores far from zero, on either side, without any leak. The
+    plans have one window each: permuted labels keep their mean, and two windows' means would score
+    something, the same for every permutation.
+    """
+    found = [
+        mean_coefficient(predict([permute_labels(plan, seed) for plan in plans], spec))
+        for seed in range(permutations)
+    ]
+    return np.array(found)
 
 
 def _figures(
@@ -413,6 +499,7 @@ def _figures(
     if ceiling:
         row["share_of_ceiling"] = mean / ceiling
         row["share_error"] = error / ceiling
+        row["share_interval_95"] = [(mean + side * 1.96 * error) / ceiling for side in (-1, 1)]
         row["share_of_realized"] = mean / float(
             np.mean([ground.realized_ceiling() for ground in grounds])
         )
@@ -421,6 +508,20 @@ def _figures(
         row[f"{column}_bps_a_day"] = float(every.mean())
         row[f"{column}_t"] = t_value(every)
     return row
+
+
+def _signals_of(pair: PairMarket) -> FloatArray:
+    return np.stack([signal_of(pair, signal) for signal in SIGNALS], axis=1)
+
+
+def _specs_of_host(config: Mapping[str, Any]) -> MakeSpec:
+    """Return what makes specs of `config.json`: an adapter's own section there, or its defaults."""
+    from agent_market.bridge import model_spec
+
+    sections = config["freqai"]["model_training_parameters"]
+    return lambda adapter, horizon: model_spec(
+        config, adapter, horizon, params=sections.get(adapter, {})
+    )
 
 
 def _plan(
@@ -448,36 +549,43 @@ def _table(features: pd.DataFrame, folder: Path, candles: pd.DataFrame) -> Featu
 
 def main() -> None:
     """Run the study, print its tables and write them."""
-    started = time.monotonic()
+    started = time.process_time()
     everything = list(model_parameters(1))
+    result: dict[str, Any] = {"seeds": SEEDS, "pairs": PAIRS, "cost_bps": DEFAULT_COST_BPS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result: dict[str, Any] = {"seeds": SEEDS, "pairs": PAIRS, "cost_bps": DEFAULT_COST_BPS}
         for horizon, adapters in ((3, everything), (12, [*ASKED, "linear_regressor"])):
             spans = Spans(horizon=horizon, longest_train_days=120)
             grounds = _grounds(spans, folder / str(horizon), no_alpha=False)
-            truth = study_models(grounds, ["linear_regressor"], on_truth=True)[0]
-            result[f"planted_{horizon}"] = {
-                "spans": asdict(spans),
-                "ceiling": grounds[0].ceiling(),
-                "realized_ceiling": float(np.mean([g.realized_ceiling() for g in grounds])),
-                "models": [truth | {"model": "true signals"}, *study_models(grounds, adapters)],
-                "lengths": study_lengths(grounds, ASKED, LENGTHS),
-            }
+            result[f"planted_{horizon}"] = _study_planted(spans, grounds, adapters)
             _print_planted(horizon, result[f"planted_{horizon}"])
-        spans = Spans(horizon=3)
-        result["no_alpha"] = study_models(
-            _grounds(spans, folder / "none", no_alpha=True), everything
-        )
+            if horizon == 12:  # that of config.json
+                hosts = _hosts(spans, folder / "hosts")
+                result["settings_12"] = study_settings(grounds, hosts)
+                _print_settings(result["settings_12"])
+        barren = _grounds(Spans(), folder / "barren", no_alpha=True)
+        result["no_alpha"] = study_models(barren, everything)
         _print_no_alpha(result["no_alpha"])
-        spans = Spans(horizon=3, n_windows=1)
         settings = SimulatorSettings(seed=SEEDS[0], pairs=PAIRS[:1])
-        ground = make_ground(settings, spans, folder / "controls")
+        ground = make_ground(settings, Spans(n_windows=1), folder / "controls")
         result["controls"] = study_controls(ground, everything, folder / "told")
         _print_controls(result["controls"])
-    result["seconds"] = round(time.monotonic() - started, 1)
+    result["cpu_seconds"] = round(time.process_time() - started, 1)
     write_json(_RESULT, result)
-    print(f"\n{result['seconds']:.0f} s; written to {_RESULT}")
+    print(f"\n{result['cpu_seconds']:.0f} s of one core; written to {_RESULT}")
+
+
+def _study_planted(
+    spans: Spans, grounds: Sequence[Ground], adapters: Sequence[str]
+) -> dict[str, Any]:
+    truth = study_models(grounds, ["linear_regressor"], on_truth=True)[0]
+    return {
+        "spans": asdict(spans),
+        "ceiling": grounds[0].ceiling(),
+        "realized_ceiling": float(np.mean([ground.realized_ceiling() for ground in grounds])),
+        "models": [truth | {"model": "true signals"}, *study_models(grounds, adapters)],
+        "lengths": study_lengths(grounds, ASKED, LENGTHS),
+    }
 
 
 def _grounds(spans: Spans, folder: Path, no_alpha: bool) -> list[Ground]:
@@ -491,6 +599,12 @@ def _grounds(spans: Spans, folder: Path, no_alpha: bool) -> list[Ground]:
     ]
 
 
+def _hosts(spans: Spans, folder: Path) -> list[tuple[Ground, dict[str, Any]]]:
+    return [
+        make_host_ground(SimulatorSettings(seed=seed), spans, folder / str(seed)) for seed in SEEDS
+    ]
+
+
 def _print_planted(horizon: int, study: Mapping[str, Any]) -> None:
     print(
         f"\nplanted, horizon {horizon} candles: documented ceiling {study['ceiling']:.4f}, on the "
@@ -501,7 +615,7 @@ def _print_planted(horizon: int, study: Mapping[str, Any]) -> None:
     for row in study["models"]:
         print(
             f"| {row['model']} | {row['ic']:.4f} +- {row['ic_error']:.4f} "
-            f"| {row['share_of_ceiling']:.1%} +- {row['share_error']:.1%} "
+            f"| {_share(row['share_of_ceiling'], row['share_interval_95'])} "
             f"| {row['share_of_realized']:.1%} "
             f"| {row['gross_bps_a_day']:.0f} | {row['net_bps_a_day']:.0f} |"
         )
@@ -509,8 +623,28 @@ def _print_planted(horizon: int, study: Mapping[str, Any]) -> None:
     print(f"\n| days | rows | {' | '.join(names)} |")
     print("|---|---|" + "---|" * len(names))
     for row in study["lengths"]:
-        shares = " | ".join(f"{row['share_of_ceiling'][name]:.1%}" for name in names)
-        print(f"| {row['train_days']} | {row['train_rows']:,} | {shares} |", flush=True)
+        shares = [
+            _share(row["share_of_ceiling"][name], row["share_interval_95"][name]) for name in names
+        ]
+        print(f"| {row['train_days']} | {row['train_rows']:,} | {' | '.join(shares)} |", flush=True)
+
+
+def _print_settings(rows: Sequence[Mapping[str, Any]]) -> None:
+    print("\nplanted, horizon 12 candles, the training period of config.json")
+    print("| features | parameters | model | IC | share of ceiling | net bps/day |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['features']} | {row['parameters']} | {row['model']} "
+            f"| {row['ic']:.4f} +- {row['ic_error']:.4f} "
+            f"| {_share(row['share_of_ceiling'], row['share_interval_95'])} "
+            f"| {row['net_bps_a_day']:.0f} |",
+            flush=True,
+        )
+
+
+def _share(share: float, interval: Sequence[float]) -> str:
+    return f"{share:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]"
 
 
 def _print_no_alpha(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -527,12 +661,12 @@ def _print_no_alpha(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _print_controls(rows: Sequence[Mapping[str, Any]]) -> None:
     print("\ncontrols, horizon 3 candles")
-    print("| model | permuted labels: IC | z | the label as a feature: IC |")
-    print("|---|---|---|---|")
+    print("| model | permuted labels: mean IC | spread of one | t | the label as a feature: IC |")
+    print("|---|---|---|---|---|")
     for row in rows:
         print(
-            f"| {row['model']} | {row['permuted_ic']:.4f} | {row['permuted_z']:.1f} "
-            f"| {row['oracle_ic']:.3f} |"
+            f"| {row['model']} | {row['permuted_ic']:.4f} | {row['permuted_spread']:.3f} "
+            f"| {row['permuted_t']:.1f} | {row['oracle_ic']:.3f} |"
         )
 
 
