@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -29,6 +30,8 @@ from agent_market.errors import DataError
 from agent_market.learning.window_model import WindowModel
 from agent_market.learning.window_plan import PairPlan
 
+logger = logging.getLogger(__name__)
+
 ALL_PAIRS = "panel"  # what the stored model is named by; a pair has a slash
 
 
@@ -54,7 +57,9 @@ class PanelDrawer(CrashSafeDrawer):
         :param coin: the pair whose turn it was
         :param dk: FreqAI's data kitchen of this training
         """
-        self.pair_dict[ALL_PAIRS] = self.pair_dict[coin].copy()
+        self.set_pair_dict_info({"pair": ALL_PAIRS})
+        trained_timestamp = self.pair_dict[coin]["trained_timestamp"]
+        self.pair_dict[ALL_PAIRS]["trained_timestamp"] = trained_timestamp
         super().save_data(model, ALL_PAIRS, dk)
 
     def load_data(self, coin: str, dk: FreqaiDataKitchen) -> Any:
@@ -143,6 +148,7 @@ class AgentMarketPanelModel(AgentMarketModel):
         :param loaded: the training period and the candles before it
         """
         candles = self._panel(strategy, dk, trained, loaded)
+        logger.info("%s: trains one model for %d pairs.", dk.pair, len(candles.members))
         init = self._continued(ALL_PAIRS)
         model = self.trainer.train(candles, self.spec, dk, init)
         if model is not None:
