@@ -5,7 +5,7 @@ and `Operator.undefined` names what else gives NaN:
 
 - elementwise: NaN where an argument is NaN;
 - time: row t uses `rows_before(n)` rows and itself; it is NaN unless all of them exist and none is
-  NaN;
+  NaN; `delay` and `delta` ask this only of the rows they name;
 - cross: over the pairs that have a value at the candle; a pair without one stays NaN, and all are
   NaN where fewer than two have one.
 

@@ -156,12 +156,12 @@ class _Sampler:
         arguments = operator.arguments[operator.n_series :]
         windows = [argument for argument in arguments if argument.kind is Kind.WINDOW]
         numbers = [argument for argument in arguments if argument.kind is Kind.NUMBER]
-        drawn = [self._window(operator, argument, room) for argument in windows]
+        drawn = [self._window(operator, room) for _ in windows]
         rows = operator.rows_before(drawn[0]) if drawn else 0
         return [*map(Constant, drawn), *map(Constant, self._numbers(numbers))], rows
 
-    def _window(self, operator: Operator, argument: Argument, room: _Room) -> int:
-        low = max(1, int(argument.low))
+    def _window(self, operator: Operator, room: _Room) -> int:
+        low = _least_window(operator)
         high = max(low, min(_LONGEST_WINDOW, self._scope.bounds.max_window))
         while high > low and operator.rows_before(high) >= room.lookback:
             high = max(low, high // 2)
@@ -178,7 +178,6 @@ class _Sampler:
 
 
 def _least_window(operator: Operator) -> int:
-    return max(
-        (int(a.low) for a in operator.arguments if a.kind is Kind.WINDOW),
-        default=0,
-    )
+    """Return the shortest window worth drawing; 0 where the operator takes none."""
+    lows = [int(a.low) for a in operator.arguments if a.kind is Kind.WINDOW]
+    return max(1, *lows) if lows else 0

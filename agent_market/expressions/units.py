@@ -50,19 +50,22 @@ _NAMES = {
 
 
 class UnitRule(Enum):
-    """What an operator asks of its series and makes of their units."""
+    """What an operator asks of its series; what it makes of their units.
 
-    SAME = "all alike; the result is of that unit"
-    ALIKE_TO_PLAIN = "all alike; the result is a plain number"
-    ANY_TO_PLAIN = "any; the result is a plain number"
-    PLAIN = "plain numbers, and so is the result"
-    PRODUCT = "any; the units are multiplied"
-    QUOTIENT = "any; the units are divided"
-    SQUARE = "any; the unit is squared"
-    ROOT = "any; the root of the unit"
-    CHOICE = "a plain number, then two alike; the result is of their unit"
-    POOLED = "without base currency; the result is of the first one's unit"
-    POOLED_TO_PLAIN = "without base currency; the result is a plain number"
+    `comparable` units hold no base currency; `kept` is the unit of the first series that has one.
+    """
+
+    SAME = "alike; kept"
+    ALIKE_TO_PLAIN = "alike; plain"
+    ANY_TO_PLAIN = "any; plain"
+    PLAIN = "plain; plain"
+    PRODUCT = "any; multiplied"
+    QUOTIENT = "any; divided"
+    SQUARE = "any; squared"
+    ROOT = "any; its root"
+    CHOICE = "plain, then two alike; kept"
+    POOLED = "comparable; kept"
+    POOLED_TO_PLAIN = "comparable; plain"
 
 
 class UnitFault(Exception):  # noqa: N818 - the parser turns it into an error with a position
