@@ -435,10 +435,16 @@ def study_settings(
     """
     config = hosts[0][1]
     own = [shortened(ground, config["freqai"]["train_period_days"]) for ground in grounds]
+    asked: tuple[tuple[str, MakeSpec, Sequence[str]], ...] = (
+        ("study", spec_of, QUICK),
+        ("config.json", _specs_of_host(config), QUICK),
+        # CatBoost stops early there already
+        ("and stopping early", _specs_of_host(config, {"early_stopping_rounds": 50}), QUICK[:1]),
+    )
     rows = []
     for features, markets in (("study", own), ("config.json", [host for host, _ in hosts])):
-        for parameters, make in (("study", spec_of), ("config.json", _specs_of_host(config))):
-            found = study_models(markets, QUICK, make_spec=make)
+        for parameters, make, adapters in asked:
+            found = study_models(markets, adapters, make_spec=make)
             rows += [{"features": features, "parameters": parameters, **row} for row in found]
     return rows
 
@@ -514,13 +520,13 @@ def _signals_of(pair: PairMarket) -> FloatArray:
     return np.stack([signal_of(pair, signal) for signal in SIGNALS], axis=1)
 
 
-def _specs_of_host(config: Mapping[str, Any]) -> MakeSpec:
+def _specs_of_host(config: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> MakeSpec:
     """Return what makes specs of `config.json`: an adapter's own section there, or its defaults."""
     from agent_market.bridge import model_spec
 
     sections = config["freqai"]["model_training_parameters"]
     return lambda adapter, horizon: model_spec(
-        config, adapter, horizon, params=sections.get(adapter, {})
+        config, adapter, horizon, params={**sections.get(adapter, {}), **(more or {})}
     )
 
 
