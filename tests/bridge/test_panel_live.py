@@ -267,6 +267,14 @@ def test_that_a_restart_predicts_every_pair_from_disk_before_any_training(bots: 
     assert model_of(second, BTC) is model_of(second, SOL)
 
 
+def test_that_intervals_of_every_pair_start_from_the_errors_of_the_one_model(bots: Start) -> None:
+    bot = bots(agent_market={"learning": {"conformal": {"coverage": 0.8}}})
+    bot.train(BTC)
+    for pair in PAIRS:
+        last = shown(bot, pair).iloc[-1]
+        assert last[f"{RETURN}_lo"] < last[RETURN] < last[f"{RETURN}_hi"]
+
+
 PICKY = """
 from freqtrade.strategy import IStrategy
 
