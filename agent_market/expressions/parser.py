@@ -118,7 +118,10 @@ class _Parser:
     def _signed(self) -> _Part:
         """Read signs and what they stand before; a sign before digits belongs to the number."""
         signs: list[Token] = []
+        limit = self._scope.bounds.max_nodes
         while self._token.text == "-":
+            if len(signs) == limit:
+                self._refuse(self._token, f"more than {limit} signs stand before one value.")
             signs.append(self._next())
         if signs and self._token.kind is TokenKind.NUMBER:
             part = self._number(signs.pop())

@@ -94,6 +94,8 @@ def test_that_a_text_means_what_python_precedence_says(text: str, node: Node) ->
         ("rank(1)", 5, "x of rank(x) is a constant. Put a series there."),
         ("ts_mean(3, 4) * close", 8, "is a constant. Put a series there."),
         ("close * 1e999", 8, "the number is too large"),
+        ("close * 07", 9, "expected an operator or the end, found '7'"),
+        ("-" * 99 + "close", 64, "more than 64 signs stand before one value"),
         ("at(close, 1)", 3, 'expected a quoted name, as in at("1h", close)'),
         ('at("1h")', 7, "expected a comma"),
         ('at("1h", 3) * close', 0, "is a constant. Put a series into it."),

@@ -53,15 +53,16 @@ def as_python_reads(tree: ast.expr) -> Node:
     return Input(tree.id)
 
 
-def without_negative_constants(node: Node) -> Node:
-    """Return the node as Python sees it: a sign before digits is an operator there."""
-    if isinstance(node, Constant) and node.value < 0:
-        return Call("neg", (Constant(-node.value),))
-    if isinstance(node, Call):
-        return Call(node.operator, tuple(map(without_negative_constants, node.args)))
-    return (
-        At(node.timeframe, without_negative_constants(node.body)) if isinstance(node, At) else node
-    )
+def with_signs_in_constants(node: Node) -> Node:
+    """Return the node with `-3` as a constant: to Python the sign is always an operator."""
+    if isinstance(node, At):
+        return At(node.timeframe, with_signs_in_constants(node.body))
+    if not isinstance(node, Call):
+        return node
+    args = tuple(map(with_signs_in_constants, node.args))
+    if node.operator == "neg" and isinstance(args[0], Constant):
+        return Constant(-args[0].value)
+    return Call(node.operator, args)
 
 
 @given(expressions)
@@ -74,7 +75,7 @@ def test_that_a_text_reads_back_as_the_expression(node: Node) -> None:
 @settings(max_examples=500)
 def test_that_python_reads_the_same_tree(node: Node) -> None:
     tree = ast.parse(format_expression(node), mode="eval").body
-    assert as_python_reads(tree) == without_negative_constants(node)
+    assert with_signs_in_constants(as_python_reads(tree)) == with_signs_in_constants(node)
 
 
 @given(expressions)
