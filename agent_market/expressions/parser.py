@@ -191,12 +191,12 @@ class _Parser:
 
     def _at(self, name: Token) -> _Part:
         self._open()
-        timeframe, end = self._quoted('at("1h", close)')
+        quoted = self._quoted('at("1h", close)')
+        timeframe = quoted.text[1:-1]
         try:
             ratio = timeframe_ratio(timeframe, self._timeframes[-1], self._scope)
         except Fault as fault:
-            place = Token(TokenKind.STRING, timeframe, end - len(timeframe) - 2, end)
-            self._refuse(place, f"the timeframe {shorten(timeframe)!r} {fault}.")
+            self._refuse(quoted, f"the timeframe {shorten(timeframe)!r} {fault}.")
         if self._token.text != ",":
             self._refuse_token("a comma and what to take at that timeframe")
         self._next()
@@ -212,24 +212,22 @@ class _Parser:
 
     def _feature(self, name: Token) -> _Part:
         self._open()
-        column, end = self._quoted('feature("%-rsi-period_14")')
-        place = Token(TokenKind.STRING, column, end - len(column) - 2, end)
-        known = self._scope.features
+        quoted = self._quoted('feature("%-rsi-period_14")')
+        column, known = quoted.text[1:-1], self._scope.features
         if known is not None and column not in known:
-            self._refuse(place, self._unknown_feature(column, known))
+            self._refuse(quoted, self._unknown_feature(column, known))
         if len(self._timeframes) > 1:
             self._refuse(name, "a feature stands outside at(...): its name says its timeframe.")
         try:
             node = Feature(column)
         except ExpressionError as error:
-            self._refuse(place, str(error))
+            self._refuse(quoted, str(error))
         return _Part(node, Traits(PLAIN, 1, 1, 0), name.start, self._close().end)
 
-    def _quoted(self, example: str) -> tuple[str, int]:
+    def _quoted(self, example: str) -> Token:
         if self._token.kind is not TokenKind.STRING:
             self._refuse_token(f"a quoted name, as in {example}")
-        token = self._next()
-        return token.text[1:-1], token.end
+        return self._next()
 
     def _call(
         self, operator: Operator, args: Sequence[_Part], start: int, end: int, name: Token
