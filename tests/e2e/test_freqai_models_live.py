@@ -1,0 +1,123 @@
+"""Every FreqAI model of ours in real dry runs: it trains, predicts, and goes on from the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_market.market.replay import ccxt_overlay, launch_replay
+from agent_market.market.replay.launch import Replay
+from tests.e2e.conftest import PAIRS
+from tests.freqtrade_process import Bot, api_server, free_port, overlay
+from tests.parity.freqai import STRATEGIES, TEMPLATES
+from tests.parity.models import CLASSIFIERS, PARAMETERS
+
+PAIR = PAIRS[0]
+# bots of one group run beside each other: most of their time they wait for a candle
+GROUPS = (
+    ("CatboostRegressor", "FastLightGBMRegressor", "FastXGBoostRegressor", "StackingRegressor"),
+    ("CatboostClassifier", "FastLightGBMClassifier", "MLPRegressor"),
+    ("LSTMRegressor", "TCNRegressor", "TransformerRegressor"),
+)
+
+
+class ModelBot:
+    """The configuration of one model's bot, and its lives, one after the other."""
+
+    def __init__(self, model: str, replay: Replay, folder: Path) -> None:
+        self.model = model
+        self.folder = folder / model
+        (self.folder / "userdir").mkdir(parents=True)
+        classifies = model in CLASSIFIERS
+        self.label = "&s-up_or_down" if classifies else "&-s_close"
+        strategy = "UpOrDown" if classifies else "FreqaiExampleStrategy"
+        self.command = ("trade", "--dry-run", "--strategy", strategy, "--freqaimodel", model)
+        self.port = free_port()
+        content = self._content(replay, STRATEGIES if classifies else TEMPLATES)
+        self.configs = [Path("config.replay.json"), overlay(self.folder / "small.json", content)]
+
+    def start(self, life: str) -> Bot:
+        return Bot(self.configs, self.folder / f"{life}.log", self.port, *self.command)
+
+    def predictions(self, bot: Bot) -> dict[str, Any]:
+        return bot.predictions(PAIR, "1m", self.label)
+
+    def _content(self, replay: Replay, strategies: Path) -> dict[str, Any]:
+        content: dict[str, Any] = {
+            **ccxt_overlay(replay.url),
+            "user_data_dir": str(self.folder / "userdir"),
+            "db_url": f"sqlite:///{self.folder}/trades.sqlite",
+            "strategy_path": str(strategies),
+            "timeframe": "1m",
+            "internals": {"process_throttle_secs": 1},
+            "api_server": api_server(self.port),
+            "freqai": {
+                "identifier": "small",
+                "train_period_days": 1,
+                "live_retrain_hours": 12,
+                "feature_parameters": {
+                    "include_timeframes": ["1m"],
+                    "include_corr_pairlist": [],
+                    "include_shifted_candles": 0,
+                    "indicator_periods_candles": [12],
+                    "label_period_candles": 3,
+                },
+                "model_training_parameters": PARAMETERS,
+            },
+        }
+        content["exchange"]["pair_whitelist"] = [PAIR]
+        return content
+
+
+@pytest.fixture(scope="module")
+def replay(minute_market: Path) -> Iterator[Replay]:
+    # the history is pinned: both lives of a bot see the same
+    with launch_replay(minute_market, clock="live", reserve_days=1, epoch=datetime.now(UTC)) as it:
+        yield it
+
+
+def _live(bots: Sequence[ModelBot], life: str, after: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Run bots until each has predicted a candle later than `after`; return what they show."""
+    shown = {}
+    with ExitStack() as stack:
+        running = [(bot, bot.start(life)) for bot in bots]
+        for _, process in running:
+            stack.callback(process.close)
+        for bot, process in running:
+            shown[bot.model] = process.wait_for(
+                f"a prediction of {bot.model}",
+                lambda bot=bot, process=process: _later(
+                    bot.predictions(process), after.get(bot.model, "")
+                ),
+                240,
+            )
+        for _, process in running:
+            process.stop_in_order()
+    return shown
+
+
+def _later(shown: dict[str, Any], date: str) -> dict[str, Any] | None:
+    return shown if shown and max(shown) > date else None
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("models", GROUPS, ids="-".join)
+def test_that_models_predict_live_and_go_on_from_the_disk_after_a_restart(
+    models: tuple[str, ...], replay: Replay, tmp_path: Path
+) -> None:
+    bots = [ModelBot(model, replay, tmp_path) for model in models]
+    first = _live(bots, "first", {})
+    newest = {model: max(shown) for model, shown in first.items()}
+    second = _live(bots, "second", newest)
+    for bot in bots:
+        before, after = ((bot.folder / f"{life}.log").read_text() for life in ("first", "second"))
+        assert f"{PAIR}: trained on" in before
+        assert "No model ready" not in after and "trained on" not in after
+        assert "ERROR" not in before + after
+        assert first[bot.model].items() <= second[bot.model].items()
+        assert None not in second[bot.model].values()
