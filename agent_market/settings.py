@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from agent_market.errors import ConfigError
 
@@ -21,7 +22,8 @@ SimulatedTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "
 class Section(BaseModel):
     """Base of every settings model: immutable, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # an address may hold a password: pydantic's own message, which a traceback shows, leaves it out
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class PlantedAlphaSettings(Section):
@@ -210,6 +212,43 @@ class LearningSettings(Section):
     conformal: ConformalSettings = ConformalSettings()
 
 
+class LlmSettings(Section):
+    """The language model that agents may ask, over OpenAI's protocol.
+
+    base_url : such as `http://127.0.0.1:8080/v1`; None: agents ask none, they search.
+    api_key_env : name of the environment variable that holds the key; None: the server asks for
+        none. The key itself never stands in a file.
+    constraint : `auto` takes the strongest form of answer that the server offers.
+    temperature : None leaves it to the server; some models refuse any.
+    length_key : what the server calls `max_tokens`.
+    timeout_seconds : after which an answer is cut, however much of it has come.
+    tries : questions a round, the first included; the later ones say what was refused.
+    budget_tokens, budget_seconds : of a whole campaign; then it goes on without a model.
+    """
+
+    base_url: str | None = None
+    model: str = "default"
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$", max_length=64)
+    constraint: Literal["auto", "grammar", "json_schema", "free"] = "auto"
+    temperature: float | None = Field(default=0.8, ge=0, le=2)
+    length_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    max_tokens: int = Field(default=600, ge=16, le=32_768)
+    timeout_seconds: float = Field(default=60, gt=0, le=3600)
+    tries: int = Field(default=2, ge=1, le=10)
+    budget_tokens: int = Field(default=200_000, ge=1)
+    budget_seconds: float = Field(default=1800, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_plain_address(cls, address: str | None) -> str | None:
+        parts = urlsplit(address or "http://none")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("is not of the form https://host/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("holds a user, a password or a query: name the key by api_key_env")
+        return address
+
+
 class FlowSettings(Section):
     """The durable flow.
 
@@ -233,6 +272,7 @@ class AgentMarketSettings(Section):
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
     learning: LearningSettings = LearningSettings()
+    llm: LlmSettings = LlmSettings()
     flow: FlowSettings = FlowSettings()
 
 
@@ -257,6 +297,8 @@ def _explain(error: ValidationError) -> str:
 def _explain_one(location: tuple[int | str, ...], detail: Any) -> str:
     key = ".".join(["agent_market", *map(str, location)])
     if detail["type"] != "extra_forbidden":
+        if location[:1] == ("llm",):  # somebody may have put a key or a password there
+            return f"{key}: {detail['msg'].lower()}. Correct it in the config."
         return (
             f"{key}: {detail['msg'].lower()}, found {detail['input']!r}. Correct it in the config."
         )
