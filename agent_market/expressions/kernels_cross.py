@@ -8,7 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from agent_market.expressions.kernels_numbers import Double, FloatArray, divide, two_sum
+from agent_market.expressions.kernels_numbers import (
+    Double,
+    FloatArray,
+    divide,
+    two_sum,
+    write_finite,
+)
 
 DEMEAN, ZSCORE = range(2)
 _TILE = 512
@@ -87,12 +93,6 @@ def _add_products(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _write(result: Double, out: FloatArray) -> None:
-    for i in range(out.size):
-        out[i] = result[i] if result[i] - result[i] == 0 else np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def centre(op: int, x: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Fill in x less the mean of the pairs, and for ZSCORE in their standard deviations."""
     space, more = np.empty((2, _TILE)), np.empty((5, _TILE))
@@ -116,7 +116,7 @@ def centre(op: int, x: FloatArray, out: FloatArray, first: int, last: int) -> No
             a = x[pair, start:stop]
             for i in range(rows):
                 squares[i] = (a[i] - mean[i]) / scale[i]
-            _write(squares, out[pair, start:stop])
+            write_finite(squares, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -154,7 +154,7 @@ def neutralize(x: FloatArray, y: FloatArray, out: FloatArray, first: int, last: 
             joint[i] = joint[i] / squares[i] if is_known else np.nan
         for pair in range(x.shape[0]):
             _residuals(x[pair, start:stop], y[pair, start:stop], x_mean, y_mean, joint, size)
-            _write(size, out[pair, start:stop])
+            write_finite(size, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 
 import numpy as np
@@ -174,6 +173,13 @@ def _clip_rows(
             out[pair, i] = high if value > high else value
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _positive_rows(x: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    for pair in range(x.shape[0]):
+        for i in range(first, last):
+            out[pair, i] = x[pair, i] if x[pair, i] > 0 else np.nan
+
+
 def apply(op: int, x: Operand, out: FloatArray, first: int, last: int) -> None:
     """Fill in -x, its absolute value, its sign, its root or its square."""
     _apply_rows(op, _as_rows(x, out), out, first, last)
@@ -187,10 +193,8 @@ def clip(x: Operand, low: float, high: float, out: FloatArray, first: int, last:
 def logarithm(x: Operand, out: FloatArray, first: int, last: int) -> None:
     """Fill in the natural logarithm; NaN where x is not above 0."""
     # NumPy's vector code gives a value the same bits wherever it stands; Numba's may not
-    rows = _as_rows(x, out)[:, first:last]
+    _positive_rows(_as_rows(x, out), out, first, last)
     part = out[:, first:last]
-    np.copyto(part, rows)
-    part[part <= 0] = math.nan
     np.log(part, out=part)
 
 

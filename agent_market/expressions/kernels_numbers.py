@@ -47,6 +47,14 @@ def chunk_rows(n: int) -> int:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def write_finite(values: Double, out: FloatArray) -> None:
+    """Write values, NaN for what is not finite in the type of `out`."""
+    for i in range(out.size):
+        out[i] = values[i]
+        out[i] = out[i] if out[i] - out[i] == 0 else np.nan
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def two_sum(x: float, y: float) -> tuple[float, float]:
     """Return x + y rounded, and what was lost."""
     total = x + y

@@ -107,20 +107,20 @@ def _find(k: int, words: Words, in_word: Counts, in_block: Counts) -> int:
     bits = words[word]
     for _ in range(k):
         bits &= bits - np.uint64(1)
-    return (word << _WORD) + _lowest(bits)
+    place: int = (word << _WORD) + _lowest(bits)
+    return place
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _find_next(place: int, words: Words) -> int:
     """Return the place of the bit after a place."""
     word = (place + 1) >> _WORD
-    bits = words[word] >> np.uint64((place + 1) & 63)
-    if bits:
-        return place + 1 + _lowest(bits)
-    word += 1
-    while not words[word]:
+    bits = words[word] & ~((np.uint64(1) << np.uint64((place + 1) & 63)) - np.uint64(1))
+    while not bits:
         word += 1
-    return (word << _WORD) + _lowest(words[word])
+        bits = words[word]
+    found: int = (word << _WORD) + _lowest(bits)
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -131,7 +131,8 @@ def _find_last(place: int, words: Words) -> int:
     while not bits:
         word -= 1
         bits = words[word]
-    return (word << _WORD) + _highest(bits)
+    found: int = (word << _WORD) + _highest(bits)
+    return found
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -21,6 +21,7 @@ from agent_market.expressions.kernels_numbers import (
     two_product,
     window_ramps,
     window_sums,
+    write_finite,
 )
 
 SUM, MEAN, STD, ZSCORE, SKEW = range(5)
@@ -56,13 +57,6 @@ def _sums_of_power(
     _powers(x, power, high, low)
     total, lost = window_sums(high, low, n, space)
     return total[n - 1 :], lost[n - 1 :]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _write(result: Double, out: FloatArray) -> None:
-    for i in range(out.size):
-        value = result[i]
-        out[i] = value if value - value == 0 else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -129,7 +123,7 @@ def moments(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: i
                     _deviations(s1, e1, s2, e2, float(n), r)
             if op == ZSCORE:
                 _scores(rows[n - 1 :], s1, e1, float(n), r)
-            _write(r, out[pair, start:stop])
+            write_finite(r, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -188,7 +182,7 @@ def joint_moments(
                 _covariances(sx, sx, _sums_of_power(a, 2, n, v, s[8:12]), 1.0, count, rx)
                 _covariances(sy, sy, _sums_of_power(b, 2, n, v, s[12:16]), 1.0, count, ry)
                 _correlations(rx, ry, r)
-            _write(r, out[pair, start:stop])
+            write_finite(r, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -225,4 +219,4 @@ def ramps(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int
                 _slopes(s, e, t, f, float(n), r)
             else:
                 _decays(s, e, t, f, float(n), r)
-            _write(r, out[pair, start:stop])
+            write_finite(r, out[pair, start:stop])

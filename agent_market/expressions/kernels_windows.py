@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from agent_market.expressions.kernels_numbers import Double, FloatArray, chunk_rows
+from agent_market.expressions.kernels_numbers import Double, FloatArray, chunk_rows, write_finite
 from agent_market.expressions.kernels_sums import begin
 
 MIN, MAX, ARGMIN, ARGMAX = range(4)
@@ -117,5 +117,4 @@ def exponential_mean(
             rows = values[: stop - start + n - 1]
             rows[:] = x[pair, stop - rows.size : stop]
             mean = _decayed(rows, rate, n, space)
-            for i in range(mean.size):
-                out[pair, start + i] = mean[i] if mean[i] - mean[i] == 0 else np.nan
+            write_finite(mean, out[pair, start:stop])

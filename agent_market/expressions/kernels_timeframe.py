@@ -1,0 +1,65 @@
+"""Longer candles made of shorter ones, and what is known of them at each shorter one."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from agent_market.expressions.kernels_numbers import FloatArray, two_sum
+
+FIRST, HIGHEST, LOWEST, TOTAL, NEWEST = range(5)
+AGGREGATION = {
+    "open": FIRST,
+    "high": HIGHEST,
+    "low": LOWEST,
+    "close": NEWEST,
+    "volume": TOTAL,
+    "funding": NEWEST,
+}
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _merge(op: int, x: FloatArray) -> float:
+    result: float = x[-1] if op == NEWEST else x[0]
+    if op in (FIRST, NEWEST):
+        return result
+    lost = 0.0
+    for i in range(1, x.size):
+        if op == TOTAL:
+            result, error = two_sum(result, x[i])
+            lost += error
+        elif op == HIGHEST:
+            result = max(result, x[i])
+        else:
+            result = min(result, x[i])
+    return result + lost
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def aggregate(
+    op: int, x: FloatArray, ratio: int, offset: int, out: FloatArray, first: int, last: int
+) -> None:
+    """Fill `out` with longer candles, each of `ratio` rows of x; NaN unless it has all of them.
+
+    `offset` is the row of x with which longer candle 0 begins, negative where x begins inside it.
+    """
+    for pair in range(x.shape[0]):
+        for row in range(first, last):
+            start = offset + row * ratio
+            value = np.nan
+            if start >= 0 and start + ratio <= x.shape[1]:
+                part = x[pair, start : start + ratio]
+                if not np.isnan(part).any():
+                    value = _merge(op, part)
+            out[pair, row] = value if value - value == 0 else np.nan
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def join(
+    longer: FloatArray, ratio: int, offset: int, out: FloatArray, first: int, last: int
+) -> None:
+    """Fill `out` with the newest longer candle that has closed when the row's candle closes."""
+    for pair in range(out.shape[0]):
+        for row in range(first, last):
+            closed = (row + 1 - offset) // ratio - 1
+            out[pair, row] = longer[pair, closed] if closed >= 0 else np.nan
