@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,13 @@ def workers() -> Iterator[dict[str, TrainingWorker]]:
         worker.close()
 
 
-def _bot(folder: Path, strategy: str, model: str, candles: dict[str, pd.DataFrame]) -> LiveBot:
+def _bot(
+    folder: Path,
+    strategy: str,
+    model: str,
+    candles: dict[str, pd.DataFrame],
+    **options: Any,
+) -> LiveBot:
     config = configuration(
         folder,
         strategy=strategy,
@@ -67,6 +74,7 @@ def _bot(folder: Path, strategy: str, model: str, candles: dict[str, pd.DataFram
                 "include_corr_pairlist": [],
                 "include_shifted_candles": 0,
                 "indicator_periods_candles": [12],
+                **options,
             },
             "model_training_parameters": PARAMETERS,
             "expiration_hours": 0,  # the candles are of the past
@@ -117,3 +125,26 @@ def test_that_a_model_predicts_live_and_after_a_restart_the_same(
     for name in LABELS[strategy]:
         assert again[name] == newest[name]
     assert _asked(after) == _asked(bot)
+
+
+@pytest.mark.parametrize(("threshold", "trusted"), [(2, True), (0.01, False)])
+@pytest.mark.parametrize("model", ["FastLightGBMRegressor", "LSTMRegressor"])
+def test_that_outliers_are_the_same_live_and_after_a_restart(
+    model: str,
+    threshold: float,
+    trusted: bool,
+    candles: dict[str, pd.DataFrame],
+    workers: dict[str, TrainingWorker],
+    tmp_path: Path,
+) -> None:
+    options = {"DI_threshold": threshold, "principal_component_analysis": True}
+    bot = _bot(tmp_path, "HybridMultiMode", model, candles, **options)
+    bot.model.trainer.worker = workers["HybridMultiMode"]
+    bot.train(BTC)
+    newest = _newest(bot)
+    assert newest["do_predict"] == trusted
+    assert (0 < newest["DI_values"] < threshold) == trusted  # an outlier's is not stored
+    assert pd.notna(newest["&-forward_return"]) == trusted
+    again = _newest(_bot(tmp_path, "HybridMultiMode", model, candles, **options))
+    names = ["DI_values", "do_predict", "&-forward_return"]
+    assert again[names].equals(newest[names])

@@ -15,13 +15,13 @@ from agent_market.market.replay.launch import Replay
 from tests.e2e.conftest import PAIRS
 from tests.freqtrade_process import Bot, api_server, free_port, overlay
 from tests.parity.freqai import STRATEGIES, TEMPLATES
-from tests.parity.models import CLASSIFIERS, PARAMETERS
+from tests.parity.models import CLASSIFIERS, MODELS, PARAMETERS
 
 PAIR = PAIRS[0]
 # bots of one group run beside each other: most of their time they wait for a candle
 GROUPS = (
     ("CatboostRegressor", "FastLightGBMRegressor", "FastXGBoostRegressor", "StackingRegressor"),
-    ("CatboostClassifier", "FastLightGBMClassifier", "MLPRegressor"),
+    ("CatboostClassifier", "FastLightGBMClassifier", "MLPRegressor", "PanelLightGBMRegressor"),
     ("LSTMRegressor", "TCNRegressor", "TransformerRegressor"),
 )
 
@@ -103,6 +103,10 @@ def _live(bots: Sequence[ModelBot], life: str, after: dict[str, str]) -> dict[st
 
 def _later(shown: dict[str, Any], date: str) -> dict[str, Any] | None:
     return shown if shown and max(shown) > date else None
+
+
+def test_that_no_model_is_left_out() -> None:
+    assert sorted(model for group in GROUPS for model in group) == list(MODELS)
 
 
 @pytest.mark.timeout(600)
