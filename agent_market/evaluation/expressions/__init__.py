@@ -1,0 +1,1 @@
+"""Alpha expressions judged: scores, pool, sealed vault, and search."""

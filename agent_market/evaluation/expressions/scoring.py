@@ -1,0 +1,267 @@
+"""How well an expression orders what comes after it: fast, causal, honest about what repeats.
+
+**Position.** The values x of a pair become u = clip((x - m) / s, -3, 3), with the mean m and the
+standard deviation s of the pair's rows before the fold. Nothing of the fold itself enters:
+centering inside it would tell a row how the fold ends, and a slow expression on a random walk would
+seem to predict (Stambaugh, "Predictive regressions", 1999). Labels y are measured in the root mean
+square of the pair's labels known before the fold, so that no pair outweighs the others.
+
+**t value.** B_j is the sum of u y over all pairs and rows of block j, and
+t = mean(B) / (std(B) / sqrt(n_blocks)). Blocks last a day and five horizons at least, and the last
+`horizon` rows of each are left out, so without predictability E[B_j | all before the block] = 0:
+the B_j are martingale differences. Labels that overlap, pairs that move together and volatility
+that clusters all stay inside a block, where they are summed, not counted. The sum divided by the
+root of the sum of squares is at most sqrt(n_blocks), however heavy the tails; for symmetric B_j its
+tail is below exp(-z^2 / 2) (de la Pena, "A general class of exponential inequalities for
+martingales and ratios", 1999), and Student's t, which is used, is close for the normal ones. What
+is not tested away is the drift of the market: a position that is long on average earns it.
+
+**Coefficient.** The IC of a fold is the Pearson correlation of u and y, mean over pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from scipy import stats
+
+from agent_market.evaluation.expressions.layout import ScoredFold
+
+FloatArray = npt.NDArray[np.floating[Any]]
+Double = npt.NDArray[np.float64]
+
+CLIP = 3.0
+LEAST_COVERAGE = 0.9
+_LEAST_ROWS = 30
+
+
+class Score(NamedTuple):
+    """What an expression is worth on some rows; NaN all where it covers too little of them.
+
+    ic : mean of the folds' coefficients.
+    icir : mean of the blocks' coefficients in their standard deviations (about daily, not a year).
+    t : t value of the mean product of position and label, over blocks.
+    coverage : share of the rows with a label that have a value too.
+    fold_ics : coefficient of each fold.
+    """
+
+    ic: float
+    icir: float
+    t: float
+    coverage: float
+    fold_ics: tuple[float, ...]
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is a t value."""
+        return math.isfinite(self.t)
+
+
+class Scorer:
+    """Scores values on fixed folds.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_pairs, n_rows)
+        Row t uses rows t to t + horizon; NaN where unknown.
+    folds : sequence of ScoredFold
+        In time.
+    """
+
+    def __init__(self, labels: Double, folds: Sequence[ScoredFold]) -> None:
+        self._known = np.array([fold.known for fold in folds])
+        self._blocks = np.array([block for fold in folds for block in fold.blocks])
+        self._fold_of = np.array([k for k, fold in enumerate(folds) for _ in fold.blocks])
+        self._outcomes = _scaled_outcomes(labels, folds)
+        self._n_known = int(np.isfinite(self._outcomes).sum())
+
+    @property
+    def n_blocks(self) -> int:
+        """How many block sums a t value is made of."""
+        return len(self._blocks)
+
+    @property
+    def outcomes(self) -> Double:
+        """Labels of the scored rows in their scale, NaN elsewhere; shape (n_pairs, n_rows)."""
+        return self._outcomes
+
+    @property
+    def fold_of_block(self) -> npt.NDArray[np.int64]:
+        """The fold of each block."""
+        return self._fold_of
+
+    def score(self, values: FloatArray) -> Score:
+        """Return the score of values of shape (n_pairs, n_rows)."""
+        products, moments = _products(
+            values, self._outcomes, self._known, self._blocks, self._fold_of
+        )
+        used = moments[:, :, 0].sum()
+        coverage = float(used / max(1, self._n_known))
+        ics = _coefficients(moments)
+        t = t_value(products[:, 0])
+        if coverage < LEAST_COVERAGE or not math.isfinite(t) or np.isnan(ics).any():
+            return Score(math.nan, math.nan, math.nan, coverage, (math.nan,) * len(ics))
+        size = np.sqrt(products[:, 1] * products[:, 2])
+        daily = products[size > 0, 0] / size[size > 0]
+        spread = float(np.std(daily, ddof=1))
+        icir = float(daily.mean()) / spread if spread > 0 else math.nan
+        return Score(float(ics.mean()), icir, t, coverage, tuple(map(float, ics)))
+
+    def positions(self, values: FloatArray) -> Double:
+        """Return u of the scored rows, 0 where there is none; shape (n_pairs, n_rows)."""
+        result: Double = _positions(
+            values, self._outcomes, self._known, self._blocks, self._fold_of
+        )
+        return result
+
+    def block_sums(self, products: Double) -> Double:
+        """Return the sums over pairs and rows of each block, of shape (n_blocks,)."""
+        by_row = np.append(0.0, np.cumsum(np.nansum(products, axis=0)))
+        return np.asarray(by_row[self._blocks[:, 1]] - by_row[self._blocks[:, 0]])
+
+    def rows_of_fold(self, fold: int) -> npt.NDArray[np.int64]:
+        """Return the scored rows of a fold."""
+        blocks = self._blocks[self._fold_of == fold]
+        return np.concatenate([np.arange(first, last) for first, last in blocks])
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds there are."""
+        return len(self._known)
+
+
+def t_value(sums: Double) -> float:
+    """Return the t value of the mean of block sums; NaN where they do not differ."""
+    n = len(sums)
+    spread = float(np.std(sums, ddof=1)) if n > 1 else 0.0
+    return float(sums.mean()) / spread * math.sqrt(n) if spread > 0 else math.nan
+
+
+def t_threshold(error: float, n_tests: int, n_blocks: int) -> float:
+    """Return the |t| that, two-sided, one of `n_tests` passes by chance with at most `error`.
+
+    Bonferroni's bound, which asks nothing of how the tests depend on one another.
+    """
+    return float(stats.t.isf(error / (2 * max(1, n_tests)), n_blocks - 1))
+
+
+def _scaled_outcomes(labels: Double, folds: Iterable[ScoredFold]) -> Double:
+    outcomes = np.full(labels.shape, np.nan)
+    for fold in folds:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            size = np.sqrt(np.nanmean(np.square(labels[:, : fold.known]), axis=1))
+        size[~(size > 0)] = np.nan
+        for first, last in fold.blocks:
+            outcomes[:, first:last] = labels[:, first:last] / size[:, None]
+    return outcomes
+
+
+def _coefficients(moments: Double) -> Double:
+    """Return the mean over pairs of each fold's correlation; NaN where no pair has one."""
+    n, x, y, xx, yy, xy = np.moveaxis(moments, 2, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.sqrt((xx - x * x / n) * (yy - y * y / n))
+        each = (xy - x * y / n) / spread
+    usable = np.isfinite(each) & (n >= _LEAST_ROWS)
+    count = usable.sum(axis=1)
+    total = np.where(usable, each, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@njit(cache=True, nogil=True)
+def _extend(state: Double, row: FloatArray, first: int, last: int) -> None:
+    """Add rows to (count, mean, sum of squared deviations); in two passes, then merged."""
+    count, total = 0, 0.0
+    for t in range(first, last):
+        if not np.isnan(row[t]):
+            count += 1
+            total += row[t]
+    if count == 0:
+        return
+    mean, squares = total / count, 0.0
+    for t in range(first, last):
+        if not np.isnan(row[t]):
+            squares += (row[t] - mean) ** 2
+    together = state[0] + count
+    shift = mean - state[1]
+    state[2] += squares + shift * shift * state[0] * count / together
+    state[1] += shift * count / together
+    state[0] = together
+
+
+@njit(cache=True, nogil=True)
+def _center_and_scale(state: Double) -> tuple[float, float]:
+    """Return mean and 1 / deviation; 0 for the latter where the values do not differ."""
+    if state[0] < _LEAST_ROWS:
+        return 0.0, 0.0
+    deviation = np.sqrt(state[2] / (state[0] - 1))
+    is_flat = not deviation > 1e-12 * abs(state[1]) or not np.isfinite(deviation)
+    return state[1], 0.0 if is_flat else 1.0 / deviation
+
+
+@njit(cache=True, nogil=True)
+def _products(
+    values: FloatArray,
+    outcomes: Double,
+    known: npt.NDArray[np.int64],
+    blocks: npt.NDArray[np.int64],
+    fold_of: npt.NDArray[np.int64],
+) -> tuple[Double, Double]:
+    """Return sums of u y, u u, y y a block; and n, u, y, u u, y y, u y a fold and pair."""
+    n_pairs = values.shape[0]
+    sums = np.zeros((len(blocks), 3))
+    moments = np.zeros((len(known), n_pairs, 6))
+    for pair in range(n_pairs):
+        state = np.zeros(3)
+        fold, center, scale = -1, 0.0, 0.0
+        for b in range(len(blocks)):
+            if fold_of[b] != fold:
+                _extend(state, values[pair], known[fold] if fold >= 0 else 0, known[fold_of[b]])
+                fold = fold_of[b]
+                center, scale = _center_and_scale(state)
+            if scale == 0.0:
+                continue
+            n, x, y, xx, yy, xy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for t in range(blocks[b, 0], blocks[b, 1]):
+                u, v = (values[pair, t] - center) * scale, outcomes[pair, t]
+                if np.isnan(u) or np.isnan(v):
+                    continue
+                u = min(CLIP, max(-CLIP, u))
+                n += 1
+                x += u
+                y += v
+                xx += u * u
+                yy += v * v
+                xy += u * v
+            sums[b] += np.array([xy, xx, yy])
+            moments[fold, pair] += np.array([n, x, y, xx, yy, xy])
+    return sums, moments
+
+
+@njit(cache=True, nogil=True)
+def _positions(
+    values: FloatArray,
+    outcomes: Double,
+    known: npt.NDArray[np.int64],
+    blocks: npt.NDArray[np.int64],
+    fold_of: npt.NDArray[np.int64],
+) -> Double:
+    result = np.zeros(values.shape)
+    for pair in range(values.shape[0]):
+        state = np.zeros(3)
+        fold, center, scale = -1, 0.0, 0.0
+        for b in range(len(blocks)):
+            if fold_of[b] != fold:
+                _extend(state, values[pair], known[fold] if fold >= 0 else 0, known[fold_of[b]])
+                fold = fold_of[b]
+                center, scale = _center_and_scale(state)
+            for t in range(blocks[b, 0], blocks[b, 1]):
+                u = (values[pair, t] - center) * scale
+                if not np.isnan(u) and not np.isnan(outcomes[pair, t]):
+                    result[pair, t] = min(CLIP, max(-CLIP, u))
+    return result

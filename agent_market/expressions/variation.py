@@ -1,0 +1,225 @@
+"""New expressions from old ones: mutation and crossover that keep units and bounds.
+
+Every change is made of a part of the same unit, and the result is checked by the language's own
+checker, so that nothing ill-formed comes out. One state of the generator gives one result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from agent_market.errors import ExpressionError
+from agent_market.expressions.canonical import canonical_form
+from agent_market.expressions.inputs import INPUTS
+from agent_market.expressions.nodes import At, Call, Constant, Feature, Input, Node
+from agent_market.expressions.operators import OPERATORS, Kind, Operator
+from agent_market.expressions.parser import check_expression
+from agent_market.expressions.sampling import sample_expression
+from agent_market.expressions.scope import Scope
+from agent_market.expressions.units import PLAIN, PRICE, VOLUME, Unit, result_unit
+
+_TRIES = 8
+_WINDOW_SPREAD = 0.5
+_NEW_DEPTH = 3
+_T = TypeVar("_T")
+
+
+class Site(NamedTuple):
+    """A series inside an expression: the way to it, itself, and its unit."""
+
+    path: tuple[int, ...]
+    node: Node
+    unit: Unit
+
+
+class Variation:
+    """Draws variations within a scope.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+        Every draw is taken from it.
+    scope : Scope
+        Of what comes out.
+    """
+
+    def __init__(self, rng: np.random.Generator, scope: Scope) -> None:
+        self._rng = rng
+        self._scope = scope
+
+    def sample(self, depth: int) -> Node:
+        """Return a new expression that is a plain number, at most `depth` deep."""
+        return canonical_form(sample_expression(self._rng, self._scope, depth=depth))
+
+    def crossover(self, parent: Node, donor: Node) -> Node | None:
+        """Return `parent` with a part of `donor` in the place of one of the same unit.
+
+        None where that makes nothing new within the bounds, here and below.
+        """
+        return self._attempt(parent, lambda: self._crossed(parent, donor))
+
+    def mutate_subtree(self, parent: Node) -> Node | None:
+        """Return `parent` with a new part in the place of one."""
+        return self._attempt(parent, lambda: self._with_new_part(parent))
+
+    def mutate_point(self, parent: Node) -> Node | None:
+        """Return `parent` with one operator or series exchanged for another of its kind."""
+        return self._attempt(parent, lambda: self._with_new_name(parent))
+
+    def mutate_literal(self, parent: Node) -> Node | None:
+        """Return `parent` with one window or number moved a little."""
+        return self._attempt(parent, lambda: self._with_moved_literal(parent))
+
+    def hoist(self, parent: Node) -> Node | None:
+        """Return a part of `parent` that is a plain number, alone."""
+        return self._attempt(parent, lambda: self._part_alone(parent))
+
+    def wrap(self, parent: Node) -> Node | None:
+        """Return `parent` as an argument of an operator drawn anew."""
+        return self._attempt(parent, lambda: self._wrapped(parent))
+
+    def _attempt(self, parent: Node, make: Callable[[], Node | None]) -> Node | None:
+        for _ in range(_TRIES):
+            made = make()
+            if made is None:
+                continue
+            try:
+                node = canonical_form(made)
+                if check_expression(node, self._scope).unit == PLAIN and node != parent:
+                    return node
+            except ExpressionError:  # out of bounds, or a constant is left
+                continue
+        return None
+
+    def _crossed(self, parent: Node, donor: Node) -> Node | None:
+        site = self._pick(sites(parent))
+        parts = [part.node for part in sites(donor) if part.unit == site.unit]
+        return replace_at(parent, site.path, self._pick(parts)) if parts else None
+
+    def _with_new_part(self, parent: Node) -> Node | None:
+        site = self._pick(sites(parent))
+        if site.unit not in (PLAIN, PRICE, VOLUME):
+            return None
+        depth = int(self._rng.integers(1, _NEW_DEPTH + 1))
+        part = sample_expression(self._rng, self._scope, depth=depth, unit=site.unit)
+        return replace_at(parent, site.path, part)
+
+    def _with_new_name(self, parent: Node) -> Node | None:
+        site = self._pick(sites(parent))
+        if isinstance(site.node, Call):
+            others = _alike(OPERATORS[site.node.operator])
+            return (
+                replace_at(parent, site.path, Call(self._pick(others), site.node.args))
+                if others
+                else None
+            )
+        if isinstance(site.node, At):
+            return replace_at(parent, site.path, site.node.body)
+        return replace_at(parent, site.path, self._pick(self._leaves(site.unit)))
+
+    def _leaves(self, unit: Unit) -> list[Node]:
+        names = [
+            name for name in INPUTS if self._scope.inputs is None or name in self._scope.inputs
+        ]
+        leaves: list[Node] = [Input(name) for name in names if INPUTS[name].unit == unit]
+        if unit == PLAIN:
+            leaves += [Feature(name) for name in sorted(self._scope.features or ())]
+        return leaves
+
+    def _with_moved_literal(self, parent: Node) -> Node | None:
+        literals = list(_literals(parent))
+        if not literals:
+            return None
+        path, constant, is_window = self._pick(literals)
+        factor = math.exp(self._rng.normal(0, _WINDOW_SPREAD))
+        if is_window:
+            moved = round(constant.value * factor)
+            value = float(moved if moved != constant.value else moved + self._pick((-1, 1)))
+        else:
+            value = float(f"{constant.value * factor * self._pick((1, 1, 1, -1)):.2g}")
+        return replace_at(parent, path, Constant(value))
+
+    def _part_alone(self, parent: Node) -> Node | None:
+        parts = [site.node for site in sites(parent) if site.unit == PLAIN and site.path]
+        return self._pick(parts) if parts else None
+
+    def _wrapped(self, parent: Node) -> Node | None:
+        """Return a drawn expression with `parent` in the place of a plain part at its edge."""
+        frame = sample_expression(self._rng, self._scope, depth=2)
+        edges = [site for site in sites(frame) if site.path and site.unit == PLAIN]
+        return replace_at(frame, self._pick(edges).path, parent) if edges else None
+
+    def _pick(self, choices: Sequence[_T]) -> _T:
+        return choices[int(self._rng.integers(len(choices)))]
+
+
+def sites(node: Node) -> list[Site]:
+    """Return every series of a well-formed expression, itself first; constants are left out."""
+    found: list[Site] = []
+    _collect(node, (), found)
+    return sorted(found, key=lambda site: site.path)
+
+
+def replace_at(node: Node, path: Sequence[int], part: Node) -> Node:
+    """Return `node` with `part` at `path`."""
+    if not path:
+        return part
+    if isinstance(node, At):
+        return At(node.timeframe, replace_at(node.body, path[1:], part))
+    if not isinstance(node, Call):
+        raise ExpressionError(f"{node} has no part {path[0]}. Take a path from `sites`.")
+    args = list(node.args)
+    args[path[0]] = replace_at(args[path[0]], path[1:], part)
+    return Call(node.operator, tuple(args))
+
+
+def _collect(node: Node, path: tuple[int, ...], found: list[Site]) -> Unit | None:
+    """Add the series at and below `node`; return its unit, None for a constant."""
+    unit: Unit | None = PLAIN
+    if isinstance(node, Constant):
+        return None
+    if isinstance(node, Input):
+        unit = INPUTS[node.name].unit
+    elif isinstance(node, At):
+        unit = _collect(node.body, (*path, 0), found)
+    elif isinstance(node, Call):
+        operator = OPERATORS[node.operator]
+        series = node.args[: operator.n_series]
+        units = [_collect(arg, (*path, place), found) for place, arg in enumerate(series)]
+        unit = result_unit(operator.unit, units)
+    if unit is not None:
+        found.append(Site(path, node, unit))
+    return unit
+
+
+def _literals(
+    node: Node, path: tuple[int, ...] = ()
+) -> list[tuple[tuple[int, ...], Constant, bool]]:
+    """Return the way to each constant, itself, and whether it is a window."""
+    if isinstance(node, At):
+        return _literals(node.body, (*path, 0))
+    if not isinstance(node, Call):
+        return []
+    found = []
+    for place, (argument, arg) in enumerate(
+        zip(OPERATORS[node.operator].arguments, node.args, strict=True)
+    ):
+        if isinstance(arg, Constant):
+            found.append(((*path, place), arg, argument.kind is Kind.WINDOW))
+        else:
+            found.extend(_literals(arg, (*path, place)))
+    return found
+
+
+def _alike(operator: Operator) -> list[str]:
+    """Return the other operators that take the same kinds of arguments."""
+    kinds = [argument.kind for argument in operator.arguments]
+    return [
+        other.name
+        for other in OPERATORS.values()
+        if other is not operator and [argument.kind for argument in other.arguments] == kinds
+    ]
