@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 from freqtrade.exchange import timeframe_to_seconds
@@ -94,6 +95,7 @@ class Trainer:
         strategy.dp = provider
         # what `ft_bot_start` does, but for loading FreqAI and its data from the exchange
         strategy.freqai_info = config["freqai"]
+        strategy.freqai = SimpleNamespace()  # hooks leave things there, such as class_names
         strategy.bot_start()
         strategy.ft_load_hyper_params(False)
         self._strategy = strategy

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from datasieve.pipeline import Pipeline
 from freqtrade.configuration import TimeRange
 from freqtrade.enums import RunMode
 from freqtrade.exceptions import OperationalException
@@ -26,6 +27,7 @@ from agent_market.bridge.drawer import CrashSafeDrawer
 from agent_market.bridge.features import FeatureBuilder, PairFeatures
 from agent_market.bridge.live_tasks import Snapshot, training_frame, training_table
 from agent_market.bridge.live_training import LiveTrainer
+from agent_market.bridge.outliers import without_look_ahead
 from agent_market.bridge.planning import plan_pair
 from agent_market.bridge.specs import model_spec, refuse_shuffling, uses_pipeline
 from agent_market.errors import AgentMarketError
@@ -62,7 +64,7 @@ class AgentMarketModel(IFreqaiModel):
                 self.config,
                 self.adapter,
                 self.horizon,
-                pipeline=self._pipeline_factory(),
+                pipeline=self.feature_pipeline(),
             )
             self.CONV_WIDTH = self.spec.create().window
         if self.plot_features:
@@ -182,6 +184,13 @@ class AgentMarketModel(IFreqaiModel):
             root = self.state_dir / "features" if self.learning.feature_cache else None
             self._builder = FeatureBuilder(self.config, strategy, FeatureStore(root))
         return self._builder
+
+    def feature_pipeline(self) -> Pipeline | None:
+        """Return FreqAI's pipeline, unfitted, where an option or an own definition asks for it."""
+        own = type(self).define_data_pipeline is not IFreqaiModel.define_data_pipeline
+        if own or uses_pipeline(self.freqai_info):
+            return without_look_ahead(self.define_data_pipeline(threads=1))
+        return None
 
     def _with_intervals(
         self, frame: pd.DataFrame, plan: PairPlan, by_window: dict[int, pd.DataFrame]
@@ -414,12 +423,6 @@ class AgentMarketModel(IFreqaiModel):
             return frame
         bounds = {f"{name}_{bound}": np.nan for name in labels for bound in ("lo", "hi")}
         return frame.assign(**bounds, abstain=1)
-
-    def _pipeline_factory(self) -> Any:
-        own = type(self).define_data_pipeline is not IFreqaiModel.define_data_pipeline
-        if own or uses_pipeline(self.freqai_info):
-            return lambda: self.define_data_pipeline(threads=1)
-        return None
 
     def _oldest_first(self) -> deque[str]:
         """Return the pairs to train, those with the oldest model, or none, first."""

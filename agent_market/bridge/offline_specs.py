@@ -34,7 +34,7 @@ def offline_specs(
             adapter,
             horizon,
             params=None if adapter == configured.adapter else given.get(adapter, {}),
-            pipeline=configured._pipeline_factory(),
+            pipeline=configured.feature_pipeline(),
         )
         for adapter in adapters or [configured.adapter]
         for horizon in horizons

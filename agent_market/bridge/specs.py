@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import cloudpickle
+from datasieve.pipeline import Pipeline
 from freqtrade.exceptions import OperationalException
 
 from agent_market.bridge.configuration import settings_of
@@ -33,7 +34,7 @@ def model_spec(
     horizon: int,
     *,
     params: Mapping[str, Any] | None = None,
-    pipeline: Callable[[], Any] | None = None,
+    pipeline: Pipeline | None = None,
 ) -> ModelSpec:
     """
     Return the model that the section `freqai` describes.
@@ -41,7 +42,7 @@ def model_spec(
     :param adapter: a key of `ADAPTERS`
     :param horizon: label_period_candles
     :param params: in place of freqai.model_training_parameters
-    :param pipeline: makes FreqAI's feature pipeline, for the options in `PIPELINE_OPTIONS`
+    :param pipeline: FreqAI's feature pipeline, unfitted, for the options in `PIPELINE_OPTIONS`
     """
     if adapter not in ADAPTERS:
         raise ConfigError(f"There is no model adapter {adapter!r}. Known: {', '.join(ADAPTERS)}.")
@@ -63,7 +64,7 @@ def model_spec(
         weight_factor=float(parameters.get("weight_factor", 0) or 0),
         max_missing_share=learning.max_missing_share,
         max_missing_rows=learning.max_missing_rows,
-        pipeline=None if pipeline is None else cloudpickle.dumps(pipeline()),
+        pipeline=None if pipeline is None else cloudpickle.dumps(pipeline),
     )
 
 

@@ -48,7 +48,6 @@ def test_that_every_candle_of_the_backtest_is_predicted(plain: pd.DataFrame) -> 
     [
         ({"DI_threshold": 0.9}, 2),
         ({"use_SVM_to_remove_outliers": True}, 6),  # it trusts next to nothing after fewer
-        ({"use_DBSCAN_to_remove_outliers": True}, 2),
         ({"DI_threshold": 0.5, "principal_component_analysis": True}, 6),
     ],
     ids=str,

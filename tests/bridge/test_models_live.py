@@ -107,6 +107,7 @@ def test_that_a_model_predicts_live_and_after_a_restart_the_same(
     candles: dict[str, pd.DataFrame],
     workers: dict[str, TrainingWorker],
     tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     bot = _bot(tmp_path, strategy, model, candles)
     bot.model.trainer.worker = workers[strategy]
@@ -117,6 +118,7 @@ def test_that_a_model_predicts_live_and_after_a_restart_the_same(
     newest = _newest(bot)
     assert newest["do_predict"] == 1
     assert newest[LABELS[strategy]].notna().all()
+    assert "hooks do not work in the training worker" not in caplog.text
 
     after = _bot(tmp_path, strategy, model, candles)
     again = _newest(after)
