@@ -154,7 +154,10 @@ class Evaluator:
         return max(0, grid.offset + row * grid.ratio)
 
     def _part(self, node: Node) -> _Part:
-        return _part(self._panel.timeframe, canonical_form(node))
+        return _part(self._panel.timeframe, self._canonical(node))
+
+    def _canonical(self, node: Node) -> Node:
+        return canonical_form(node)
 
     def _lend(self, part: _Part) -> FloatArray:
         source = self.source(part)

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from agent_market.expressions.kernels_numbers import (
+    FLAT,
     Double,
     FloatArray,
     add,
@@ -92,9 +93,11 @@ def _skews(
         bh, bl = multiply(-3.0 * n, 0.0, bh, bl)
         ch, cl = multiply(s1[i], e1[i], s1[i], e1[i])
         ch, cl = multiply(ch, cl, 2.0 * s1[i], 2.0 * e1[i])
+        size = abs(ah) + abs(bh) + abs(ch)
         ah, al = add(ah, al, ch, cl)
         ah, al = add(ah, al, bh, bl)
-        result[i] = (ah + al) / (square * np.sqrt(square)) if square > 0 else np.nan
+        cube = ah + al if abs(ah + al) > FLAT * size else 0.0 * size
+        result[i] = cube / (square * np.sqrt(square)) if square > 0 else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
