@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -30,10 +30,8 @@ def serve(behave: Behave) -> Iterator[Served]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             served.requests.append((headers, json.loads(body)))
-            try:
+            with suppress(OSError):  # the client hung up, as it should
                 behave(self)
-            except OSError:
-                pass  # the client hung up, as it should
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:
