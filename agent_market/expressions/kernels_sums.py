@@ -10,7 +10,6 @@ import numpy as np
 from numba import njit
 
 from agent_market.expressions.kernels_numbers import (
-    FLAT,
     Double,
     FloatArray,
     add,
@@ -24,6 +23,9 @@ from agent_market.expressions.kernels_numbers import (
     window_sums,
     write_finite,
 )
+
+_LOST = 2.0**-100
+"""Share of its terms below which a sum of two floats is rounding."""
 
 SUM, MEAN, STD, ZSCORE, SKEW = range(5)
 COV, CORR = range(2)
@@ -96,7 +98,7 @@ def _skews(
         size = abs(ah) + abs(bh) + abs(ch)
         ah, al = add(ah, al, ch, cl)
         ah, al = add(ah, al, bh, bl)
-        cube = ah + al if abs(ah + al) > FLAT * size else 0.0 * size
+        cube = ah + al if abs(ah + al) > _LOST * size else 0.0 * size
         result[i] = cube / (square * np.sqrt(square)) if square > 0 else np.nan
 
 

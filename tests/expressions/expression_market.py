@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from agent_market.expressions import ExpressionBounds, Scope
-from agent_market.expressions.panel import CANDLE_SERIES, Panel, panel_of_candles
+from agent_market.expressions.panel import Panel, panel_of_candles
 from tests.candles import random_candles
 from tests.expressions.reference import Market
 
@@ -71,7 +71,6 @@ def as_market(panel: Panel) -> Market:
         {name: pd.DataFrame(x.T, opens, list(panel.pairs)) for name, x in arrays.items()}
         for arrays in (panel.series, panel.features)
     ]
-    assert set(CANDLE_SERIES) <= set(frames[0])
     return Market(panel.timeframe, *frames)
 
 
