@@ -1,4 +1,4 @@
-"""The expression agent: a model or search proposes, a score judges, every round is written down.
+"""The expression agent: a model or search proposes, a judge scores, every round is written down.
 
 A round always has as many new expressions as it should: what the model does not give, because it
 is down, slow, hostile or repeats itself, is drawn by search, and the round says so.
@@ -11,27 +11,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from agent_market.expressions import (
-    Node,
-    Scope,
-    expression_hash,
-    format_expression,
-    sample_expression,
-)
+from agent_market.expressions import Node, Scope, expression_hash, format_expression
+from agent_market.expressions.variation import Variation
 from agent_market.llm import ExpressionProposer, Feedback
 from agent_market.llm.proposer import Proposals, Tally
 from agent_market.store import write_json
 
 logger = logging.getLogger(__name__)
 
-Score: TypeAlias = Callable[[Sequence[Node]], Sequence[Feedback]]
-"""Judges new expressions on rows that the search may see, one feedback each, in their order."""
 
-_DRAWS_A_PROPOSAL = 50
+class Judge(Protocol):
+    """Scores what is proposed, and decides in the end what is accepted."""
+
+    def score(self, nodes: Sequence[Node]) -> Sequence[Feedback]:
+        """Return a feedback on each expression, from rows that the search may see."""
+
+    def accept(self) -> Sequence[Node]:
+        """Return the expressions of the pool."""
+
+
+_DRAWS_A_PROPOSAL, _PARENTS = 50, 10
 _DEPTH = 4
 
 
@@ -49,7 +52,7 @@ class Round:
     form : how the model's last answer was bound; None where there was no answer.
     tally : what its answers held.
     fallback : why search had to propose; empty where it had not.
-    expressions : formula, origin, score, and whether it was accepted.
+    expressions : formula, origin and score.
     """
 
     number: int
@@ -61,14 +64,11 @@ class Round:
 
 @dataclass
 class Campaign:
-    """All rounds of a campaign, and the feedback on everything proposed in it."""
+    """All rounds of a campaign, the feedback on what was proposed, and what was accepted."""
 
     rounds: list[Round] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
-
-    def pool(self) -> list[Node]:
-        """Return the accepted expressions, oldest first."""
-        return [entry.node for entry in self.feedback if entry.is_accepted]
+    pool: list[Node] = field(default_factory=list)
 
     def shares(self) -> dict[str, float | None]:
         """Return the shares of valid and of new texts among all that the model wrote."""
@@ -85,13 +85,13 @@ class Campaign:
             "schema": 1,
             "rounds": [asdict(each) for each in self.rounds],
             "shares": self.shares(),
-            "pool": [format_expression(node) for node in self.pool()],
+            "pool": [format_expression(node) for node in self.pool],
         }
 
 
 def run_campaign(
     proposer: ExpressionProposer | None,
-    score: Score,
+    judge: Judge,
     scope: Scope,
     *,
     n_rounds: int,
@@ -108,8 +108,8 @@ def run_campaign(
     ----------
     proposer : ExpressionProposer, optional
         None: every round is search, and `absent` says why.
-    score : callable
-        Judges the expressions of a round; an error of it ends the campaign.
+    judge : Judge
+        Accepts after the last round, so that no proposal follows from what was accepted.
     notes : sequence of str
         Texts of others for the prompt.
     path : Path, optional
@@ -124,17 +124,24 @@ def run_campaign(
     seen: set[str] = set()
     for number in range(n_rounds):
         proposals = _ask(proposer, number, campaign.feedback, notes, absent)
-        chosen = list(_chosen(proposals, n, scope, np.random.default_rng([seed, number]), seen))
-        feedback = list(score([proposal.node for proposal in chosen]))
+        drawn = _drawn(np.random.default_rng([seed, number]), scope, campaign.feedback, n)
+        chosen = list(_chosen(proposals.nodes, drawn, n, seen))
+        feedback = list(judge.score([proposal.node for proposal in chosen]))
         campaign.feedback += feedback
         done = _describe(number, proposals, chosen, feedback, n)
         campaign.rounds.append(done)
         if done.fallback:
             logger.warning("round %d: search proposes: %s", number, done.fallback)
-        if path is not None:
-            write_json(path, campaign.content())
+        _store(campaign, path)
         on_round(done)
+    campaign.pool = list(judge.accept())
+    _store(campaign, path)
     return campaign
+
+
+def _store(campaign: Campaign, path: Path | None) -> None:
+    if path is not None:
+        write_json(path, campaign.content())
 
 
 def _ask(
@@ -149,24 +156,37 @@ def _ask(
     return proposer.propose(number, feedback, notes)
 
 
+def _drawn(
+    rng: np.random.Generator, scope: Scope, feedback: Sequence[Feedback], n: int
+) -> Iterator[Node]:
+    """Yield new drawings and variations of the best, in turn; more than anybody should need."""
+    vary = Variation(rng, scope)
+    scored = [entry for entry in feedback if entry.score is not None]
+    best = sorted(scored, key=lambda entry: -abs(entry.score or 0))[:_PARENTS]
+    for _ in range(_DRAWS_A_PROPOSAL * n):
+        yield vary.sample(_DEPTH)
+        if best:
+            parent, donor = (best[int(k)].node for k in rng.integers(len(best), size=2))
+            for child in (vary.crossover(parent, donor), vary.mutate_subtree(parent)):
+                if child is not None:
+                    yield child
+
+
 def _chosen(
-    proposals: Proposals, n: int, scope: Scope, rng: np.random.Generator, seen: set[str]
+    offered: Sequence[Node], drawn: Iterator[Node], n: int, seen: set[str]
 ) -> Iterator[Proposal]:
-    """Yield up to `n` expressions not in `seen`: the model's, then drawn ones; add them to it."""
-    offered = (Proposal(node, "model") for node in proposals.nodes)
-    drawn = (
-        Proposal(sample_expression(rng, scope, depth=_DEPTH), "search")
-        for _ in range(_DRAWS_A_PROPOSAL * n)
-    )
+    """Yield `n` expressions not in `seen`: those offered, then drawn ones; add them to it."""
+    by_model = (Proposal(node, "model") for node in offered)
+    by_search = (Proposal(node, "search") for node in drawn)
     missing = n
-    for proposal in chain(offered, drawn):
-        if missing == 0:
-            return
+    for proposal in chain(by_model, by_search):
         key = expression_hash(proposal.node)
         if key not in seen:
             seen.add(key)
             missing -= 1
             yield proposal
+        if missing == 0:
+            return
 
 
 def _describe(
@@ -186,7 +206,6 @@ def _describe(
             "formula": format_expression(proposal.node),
             "origin": proposal.origin,
             "score": entry.score,
-            "is_accepted": entry.is_accepted,
         }
         for proposal, entry in zip(chosen, feedback, strict=True)
     ]

@@ -12,12 +12,14 @@ from agent_market.errors import ExpressionError
 from agent_market.expressions import (
     Node,
     Scope,
+    check_expression,
     expression_hash,
     format_expression,
     parse_expression,
 )
 from agent_market.expressions.inputs import INPUTS
 from agent_market.expressions.operators import OPERATORS
+from agent_market.expressions.units import PLAIN
 from agent_market.llm.forms import FIELD, Form, FormedAsk, list_schema, read_texts
 from agent_market.llm.grammar import answer_grammar
 from agent_market.llm.messages import Ask, Message, NoAnswer, Request
@@ -38,11 +40,13 @@ _LONGEST_WINDOW = 288
 
 
 class Feedback(NamedTuple):
-    """What the search folds said of an expression: its score, and whether it was accepted."""
+    """What the search folds said of an expression; None where it has no score.
+
+    Whether it was accepted is not in it: that depends on rows that no proposer may learn from.
+    """
 
     node: Node
     score: float | None
-    is_accepted: bool
     note: str = ""
 
 
@@ -50,8 +54,8 @@ class Feedback(NamedTuple):
 class Tally:
     """What a round's answers held.
 
-    valid : texts that are expressions; of them, `copied` repeat an example of the prompt,
-        `repeated` anything proposed before, and the others are new.
+    valid : texts that are expressions of a plain number; of them, `copied` repeat an example of
+        the prompt, `repeated` anything proposed before, and the others are new.
     """
 
     answers: int = 0
@@ -105,7 +109,7 @@ class ExpressionProposer:
         self._n = n
         self._seed = seed
         self._system = Message("system", _language(scope))
-        shown = [_parsed(text, scope) for text in EXAMPLES]
+        shown = [_in_scope(text, scope) for text in EXAMPLES]
         self._examples = [node for node in shown if node is not None]
         self._copies = {expression_hash(node) for node in self._examples}
         self._seen: set[str] = set()
@@ -160,7 +164,7 @@ class ExpressionProposer:
         for text in read_texts(answer, _READ_MORE * self._n, self._scope.bounds.max_characters):
             tally.texts += 1
             try:
-                node = parse_expression(text, self._scope)
+                node = _read_plain(text, self._scope)
             except ExpressionError as error:
                 reason = str(error).split("\n", maxsplit=1)[0]
                 refused.append(f"{as_data(text, _SHOWN_TEXT)}: {as_data(reason, _SHOWN_REASON)}")
@@ -198,14 +202,23 @@ class ExpressionProposer:
 
 
 def _feedback_line(entry: Feedback) -> str:
-    state = "accepted" if entry.is_accepted else "not accepted"
     note = f", {as_data(entry.note, _SHOWN_REASON)}" if entry.note else ""
-    return f"{format_expression(entry.node)}: score {entry.score:.4f}, {state}{note}"
+    return f"{format_expression(entry.node)}: score {entry.score:.4f}{note}"
 
 
-def _parsed(text: str, scope: Scope) -> Node | None:
+def _read_plain(text: str, scope: Scope) -> Node:
+    node = parse_expression(text, scope)
+    unit = check_expression(node, scope).unit
+    if unit != PLAIN:
+        raise ExpressionError(
+            f"the expression is {unit}, not a plain number. Take a ratio of two alike, or a rank."
+        )
+    return node
+
+
+def _in_scope(text: str, scope: Scope) -> Node | None:
     try:
-        return parse_expression(text, scope)
+        return _read_plain(text, scope)
     except ExpressionError:
         return None
 

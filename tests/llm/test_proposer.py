@@ -51,15 +51,30 @@ def _proposer(model: Model, n: int = 3, tries: int = 2, scope: Scope | None = No
 
 
 def test_that_what_is_refused_is_said_and_asked_for_again() -> None:
-    model = Model([_list("shift(close, 1)", "close + volume", "returns"), _list("-returns", "low")])
+    model = Model(
+        [
+            _list("shift(close, 1)", "close + volume", "returns"),
+            _list("-returns", "low", "low / high"),
+        ]
+    )
     proposals = _proposer(model).propose(0)
-    assert [format_expression(node) for node in proposals.nodes] == ["returns", "-returns", "low"]
+    assert [format_expression(node) for node in proposals.nodes] == [
+        "returns",
+        "-returns",
+        "low / high",
+    ]
     first, second = model.questions
     repair = second.messages[-1].content.removeprefix(first.messages[-1].content)
     assert "unknown operator 'shift'. Write delay(x, n)." in repair
     assert "volume, but what stands before it is a price" in repair
     assert "returns: known by now" in repair and "2 expressions" in repair
     assert first.seed != second.seed
+
+
+def test_that_a_price_is_refused_because_pairs_differ_in_it() -> None:
+    model = Model([_list("ts_mean(close, 3)"), "no"])
+    assert _proposer(model).propose(0).nodes == []
+    assert "is a price, not a plain number" in model.questions[1].messages[-1].content
 
 
 def test_that_tries_are_bounded() -> None:
@@ -71,7 +86,12 @@ def test_that_tries_are_bounded() -> None:
 
 def test_that_copies_and_repetitions_are_valid_but_not_new() -> None:
     copy = EXAMPLES[0].replace(" ", "")
-    model = Model([_list(copy, "low - delay(low, 3)", "delta(low, 3)"), _list("delta(low, 3)")])
+    model = Model(
+        [
+            _list(copy, "returns - delay(returns, 3)", "delta(returns, 3)"),
+            _list("delta(returns, 3)"),
+        ]
+    )
     proposer = _proposer(model, n=2, tries=1)
     tally = proposer.propose(0).tally
     assert (tally.texts, tally.valid, tally.copied, tally.repeated) == (3, 3, 1, 1)
@@ -79,10 +99,10 @@ def test_that_copies_and_repetitions_are_valid_but_not_new() -> None:
 
 
 def test_that_the_pool_that_it_is_told_of_is_not_proposed_again() -> None:
-    known = Feedback(parse_expression("delta(low, 3)"), 0.02, is_accepted=True)
-    model = Model([_list("low - delay(low, 3)")])
+    known = Feedback(parse_expression("delta(returns, 3)"), 0.02)
+    model = Model([_list("returns - delay(returns, 3)")])
     assert _proposer(model, tries=1).propose(0, [known]).nodes == []
-    assert "delta(low, 3): score 0.0200, accepted" in model.questions[0].messages[-1].content
+    assert "delta(returns, 3): score 0.0200" in model.questions[0].messages[-1].content
 
 
 def test_that_a_failure_keeps_what_came_before_it() -> None:
@@ -107,7 +127,7 @@ def test_that_a_hostile_answer_becomes_no_expression_and_no_part_of_a_turn(answe
 
 
 def test_that_a_hostile_headline_is_one_quoted_line_between_the_marks() -> None:
-    model = Model([_list("returns", "low", "high")])
+    model = Model([_list("returns", "-returns", "rank(low)")])
     _proposer(model).propose(0, notes=[HEADLINE, "x" * 10_000])
     system, user = model.questions[0].messages
     assert user.content.count("\nDATA\n") == user.content.count("\nEND\n") == 1
