@@ -97,37 +97,38 @@ class Scorer:
 
     def score(self, values: FloatArray) -> Score:
         """Return the score of values of shape (n_pairs, n_rows)."""
-        products, moments = _products(
-            values, self._outcomes, self._known, self._blocks, self._fold_of
+        return self.score_positions(self.positions(values))
+
+    def score_positions(self, positions: Double) -> Score:
+        """Return the score of positions, as `positions` returns them."""
+        sums, moments = _sums(
+            positions, self._outcomes, self._blocks, self._fold_of, len(self._known)
         )
-        used = moments[:, :, 0].sum()
-        coverage = float(used / max(1, self._n_known))
+        coverage = float(moments[:, :, 0].sum()) / max(1, self._n_known)
         ics = _coefficients(moments)
-        t = t_value(products[:, 0])
+        t = t_value(sums[:, 0])
         if coverage < LEAST_COVERAGE or not math.isfinite(t) or np.isnan(ics).any():
             return Score(math.nan, math.nan, math.nan, coverage, (math.nan,) * len(ics))
-        size = np.sqrt(products[:, 1] * products[:, 2])
-        daily = products[size > 0, 0] / size[size > 0]
+        size = np.sqrt(sums[:, 1] * sums[:, 2])
+        daily = sums[size > 0, 0] / size[size > 0]
         spread = float(np.std(daily, ddof=1))
         icir = float(daily.mean()) / spread if spread > 0 else math.nan
         return Score(float(ics.mean()), icir, t, coverage, tuple(map(float, ics)))
 
     def positions(self, values: FloatArray) -> Double:
-        """Return u of the scored rows, 0 where there is none; shape (n_pairs, n_rows)."""
+        """Return u of the scored rows, NaN where there is none; shape (n_pairs, n_rows)."""
         result: Double = _positions(
             values, self._outcomes, self._known, self._blocks, self._fold_of
         )
         return result
 
-    def block_sums(self, products: Double) -> Double:
-        """Return the sums over pairs and rows of each block, of shape (n_blocks,)."""
-        by_row = np.append(0.0, np.cumsum(np.nansum(products, axis=0)))
-        return np.asarray(by_row[self._blocks[:, 1]] - by_row[self._blocks[:, 0]])
-
-    def rows_of_fold(self, fold: int) -> npt.NDArray[np.int64]:
-        """Return the scored rows of a fold."""
-        blocks = self._blocks[self._fold_of == fold]
-        return np.concatenate([np.arange(first, last) for first, last in blocks])
+    @property
+    def block_of_row(self) -> npt.NDArray[np.int64]:
+        """The block of each row, -1 where it is in none; shape (n_rows,)."""
+        found = np.full(self._outcomes.shape[1], -1)
+        for number, (first, last) in enumerate(self._blocks):
+            found[first:last] = number
+        return found
 
     @property
     def n_folds(self) -> int:
@@ -205,45 +206,6 @@ def _center_and_scale(state: Double) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _products(
-    values: FloatArray,
-    outcomes: Double,
-    known: npt.NDArray[np.int64],
-    blocks: npt.NDArray[np.int64],
-    fold_of: npt.NDArray[np.int64],
-) -> tuple[Double, Double]:
-    """Return sums of u y, u u, y y a block; and n, u, y, u u, y y, u y a fold and pair."""
-    n_pairs = values.shape[0]
-    sums = np.zeros((len(blocks), 3))
-    moments = np.zeros((len(known), n_pairs, 6))
-    for pair in range(n_pairs):
-        state = np.zeros(3)
-        fold, center, scale = -1, 0.0, 0.0
-        for b in range(len(blocks)):
-            if fold_of[b] != fold:
-                _extend(state, values[pair], known[fold] if fold >= 0 else 0, known[fold_of[b]])
-                fold = fold_of[b]
-                center, scale = _center_and_scale(state)
-            if scale == 0.0:
-                continue
-            n, x, y, xx, yy, xy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for t in range(blocks[b, 0], blocks[b, 1]):
-                u, v = (values[pair, t] - center) * scale, outcomes[pair, t]
-                if np.isnan(u) or np.isnan(v):
-                    continue
-                u = min(CLIP, max(-CLIP, u))
-                n += 1
-                x += u
-                y += v
-                xx += u * u
-                yy += v * v
-                xy += u * v
-            sums[b] += np.array([xy, xx, yy])
-            moments[fold, pair] += np.array([n, x, y, xx, yy, xy])
-    return sums, moments
-
-
-@njit(cache=True, nogil=True)
 def _positions(
     values: FloatArray,
     outcomes: Double,
@@ -251,17 +213,50 @@ def _positions(
     blocks: npt.NDArray[np.int64],
     fold_of: npt.NDArray[np.int64],
 ) -> Double:
-    result = np.zeros(values.shape)
+    result = np.full(values.shape, np.nan)
     for pair in range(values.shape[0]):
         state = np.zeros(3)
-        fold, center, scale = -1, 0.0, 0.0
+        before, fold, center, scale = 0, -1, 0.0, 0.0
         for b in range(len(blocks)):
             if fold_of[b] != fold:
-                _extend(state, values[pair], known[fold] if fold >= 0 else 0, known[fold_of[b]])
                 fold = fold_of[b]
+                _extend(state, values[pair], before, known[fold])
+                before = known[fold]
                 center, scale = _center_and_scale(state)
+            if scale == 0.0:
+                continue
             for t in range(blocks[b, 0], blocks[b, 1]):
                 u = (values[pair, t] - center) * scale
                 if not np.isnan(u) and not np.isnan(outcomes[pair, t]):
                     result[pair, t] = min(CLIP, max(-CLIP, u))
     return result
+
+
+@njit(cache=True, nogil=True)
+def _sums(
+    positions: Double,
+    outcomes: Double,
+    blocks: npt.NDArray[np.int64],
+    fold_of: npt.NDArray[np.int64],
+    n_folds: int,
+) -> tuple[Double, Double]:
+    """Return sums of u y, u u, y y a block; and n, u, y, u u, y y, u y a fold and pair."""
+    n_pairs = positions.shape[0]
+    sums = np.zeros((len(blocks), 3))
+    moments = np.zeros((n_folds, n_pairs, 6))
+    for pair in range(n_pairs):
+        for b in range(len(blocks)):
+            n, x, y, xx, yy, xy = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for t in range(blocks[b, 0], blocks[b, 1]):
+                u, v = positions[pair, t], outcomes[pair, t]
+                if np.isnan(u) or np.isnan(v):
+                    continue
+                n += 1
+                x += u
+                y += v
+                xx += u * u
+                yy += v * v
+                xy += u * v
+            sums[b] += np.array([xy, xx, yy])
+            moments[fold_of[b], pair] += np.array([n, x, y, xx, yy, xy])
+    return sums, moments

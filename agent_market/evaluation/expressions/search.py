@@ -1,0 +1,256 @@
+"""Search without a language model: grammar sampling and genetic programming.
+
+Every generation, parents win tournaments and are varied within units and bounds; what the campaign
+has not scored before is scored in one batch, and the best of old and new go on. Several islands
+keep different ideas alive; now and then the best of each visits the next.
+
+The state is written after each generation, and everything is drawn from one generator, so a search
+that was killed and begun again ends with the very bytes of one that was not.
+
+Source: J. Koza, Genetic Programming (1992); D. Montana, "Strongly typed genetic programming"
+(1995).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from agent_market.errors import ConfigError, StateCorrupt
+from agent_market.evaluation.expressions.campaign import Campaign, fitness
+from agent_market.evaluation.expressions.records import Trial
+from agent_market.expressions.canonical import expression_hash
+from agent_market.expressions.nodes import Node
+from agent_market.expressions.variation import Variation
+from agent_market.settings import Section
+from agent_market.store import read_json, write_json
+
+STATE = "search.json"
+_TRIES = 20
+_SAME_T = 9
+"""Digits of t by which two expressions count as the same values, rounding left out."""
+
+
+class SearchSettings(Section):
+    """How to search.
+
+    max_evaluations : expressions scored, at most; those that say the same count once.
+    n_islands, island_size : populations, and expressions in each.
+    tournament : how many compete to be a parent.
+    migration_generations : generations between visits.
+    depth : of expressions drawn anew.
+    complexity : taken from |t| for each node.
+    """
+
+    seed: int = Field(default=7, ge=0)
+    max_evaluations: int = Field(default=20_000, ge=1)
+    n_islands: int = Field(default=4, ge=1)
+    island_size: int = Field(default=100, ge=2)
+    tournament: int = Field(default=5, ge=1)
+    migration_generations: int = Field(default=8, ge=1)
+    depth: int = Field(default=4, ge=1)
+    complexity: float = Field(default=0.03, ge=0)
+
+
+class Progress(NamedTuple):
+    """What a generation came to: expressions scored so far, and the best of them."""
+
+    generation: int
+    n_evaluations: int
+    best: Trial | None
+
+
+class _State(Section):
+    """`search.json`: what the next generation is made of."""
+
+    settings: SearchSettings
+    generation: int
+    n_evaluations: int
+    n_seen: int
+    rng: dict[str, Any]
+    islands: tuple[tuple[str, ...], ...]
+
+
+class _Member(NamedTuple):
+    node: Node
+    trial: Trial
+    fitness: float
+
+
+class Search:
+    """Genetic programming over the expressions of a campaign.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        It scores, on its search rows alone, and counts. It keeps the state in its folder.
+    settings : SearchSettings
+        A stored search must have the same.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds a search with other settings.
+    """
+
+    def __init__(self, campaign: Campaign, settings: SearchSettings) -> None:
+        self._campaign = campaign
+        self._settings = settings
+        self._rng = np.random.default_rng(settings.seed)
+        self._variation = Variation(self._rng, campaign.scope)
+        self._islands: list[list[_Member]] = []
+        self._generation = self._n_evaluations = 0
+        self._seen = set(campaign.trials)
+        path = campaign.folder / STATE
+        if path.exists():
+            self._restore(_read(path, settings))
+
+    def run(self) -> Iterator[Progress]:
+        """Yield the progress after each generation, until the evaluations are used up."""
+        while self._n_evaluations < self._settings.max_evaluations:
+            before = self._n_evaluations
+            self._islands = self._next_generation() if self._islands else self._first_generation()
+            self._generation += 1
+            self._store()
+            yield Progress(self._generation, self._n_evaluations, self.best)
+            if self._n_evaluations == before:  # the grammar within the bounds is used up
+                return
+
+    @property
+    def best(self) -> Trial | None:
+        """The fittest expression alive."""
+        members = list(itertools.chain.from_iterable(self._islands))
+        return max(members, key=lambda member: member.fitness).trial if members else None
+
+    @property
+    def n_evaluations(self) -> int:
+        """How many expressions this search had scored, in all its runs."""
+        return self._n_evaluations
+
+    def _first_generation(self) -> list[list[_Member]]:
+        depth = self._settings.depth
+        return self._grown(
+            [[] for _ in range(self._settings.n_islands)],
+            lambda _: self._variation.sample(int(self._rng.integers(2, depth + 2))),
+        )
+
+    def _next_generation(self) -> list[list[_Member]]:
+        islands = self._islands
+        if self._generation % self._settings.migration_generations == 0:
+            best = [island[: max(1, len(island) // 20)] for island in islands]
+            islands = [
+                _survivors([*island, *best[k - 1]], self._settings.island_size)
+                for k, island in enumerate(islands)
+            ]
+        return self._grown(islands, self._child)
+
+    def _grown(
+        self, islands: list[list[_Member]], make: Callable[[list[_Member]], Node | None]
+    ) -> list[list[_Member]]:
+        """Return the islands after as many new members as there is room and budget for."""
+        drawn = [self._drawn(island, make) for island in islands]
+        trials = iter(self._campaign.score(itertools.chain.from_iterable(drawn)))
+        result = []
+        for island, nodes in zip(islands, drawn, strict=True):
+            new = [self._member(node, next(trials)) for node in nodes]
+            result.append(_survivors([*island, *new], self._settings.island_size))
+        return result
+
+    def _drawn(
+        self, island: list[_Member], make: Callable[[list[_Member]], Node | None]
+    ) -> list[Node]:
+        """Return expressions never scored before, and count them."""
+        nodes: list[Node] = []
+        for _ in range(_TRIES * self._settings.island_size):
+            left = self._settings.max_evaluations - self._n_evaluations
+            if len(nodes) == self._settings.island_size or not left:
+                break
+            node = make(island)
+            digest = expression_hash(node) if node is not None else ""
+            if node is not None and digest not in self._seen:
+                self._seen.add(digest)
+                self._n_evaluations += 1
+                nodes.append(node)
+        return nodes
+
+    def _child(self, island: list[_Member]) -> Node | None:
+        vary = self._variation
+        parent = self._parent(island)
+        makers: tuple[tuple[float, Callable[[], Node | None]], ...] = (
+            (0.30, lambda: vary.crossover(parent, self._parent(island))),
+            (0.50, lambda: vary.mutate_literal(parent)),
+            (0.65, lambda: vary.mutate_subtree(parent)),
+            (0.80, lambda: vary.mutate_point(parent)),
+            (0.85, lambda: vary.hoist(parent)),
+            (0.92, lambda: vary.wrap(parent)),
+        )
+        drawn = self._rng.random()
+        for share, make in makers:
+            if drawn < share:
+                return make()
+        return vary.sample(self._settings.depth)
+
+    def _parent(self, island: list[_Member]) -> Node:
+        # the island is in order of fitness, so the first of those drawn wins
+        return island[
+            int(self._rng.integers(len(island), size=self._settings.tournament).min())
+        ].node
+
+    def _member(self, node: Node, trial: Trial) -> _Member:
+        return _Member(node, trial, fitness(trial, node, self._settings.complexity))
+
+    def _store(self) -> None:
+        state = _State(
+            settings=self._settings,
+            generation=self._generation,
+            n_evaluations=self._n_evaluations,
+            n_seen=len(self._campaign.trials),
+            rng=self._rng.bit_generator.state,
+            islands=tuple(
+                tuple(member.trial.formula for member in island) for island in self._islands
+            ),
+        )
+        write_json(self._campaign.folder / STATE, state.model_dump(mode="json"))
+
+    def _restore(self, state: _State) -> None:
+        """Go back to the end of the last generation; trials scored after it are not known yet."""
+        self._generation, self._n_evaluations = state.generation, state.n_evaluations
+        self._seen = set(itertools.islice(self._campaign.trials, state.n_seen))
+        self._rng.bit_generator.state = state.rng
+        for formulas in state.islands:
+            nodes = [self._campaign.parse(formula) for formula in formulas]
+            trials = [self._campaign.trials[expression_hash(node)] for node in nodes]
+            self._islands.append(list(map(self._member, nodes, trials)))
+
+
+def _survivors(members: list[_Member], size: int) -> list[_Member]:
+    """Return the fittest, in order, one of those that have the same values."""
+    kept: dict[float | str, _Member] = {}
+    for member in sorted(members, key=lambda each: (-each.fitness, each.trial.formula)):
+        t = member.trial.score.t
+        key = round(abs(t), _SAME_T) if math.isfinite(t) else member.trial.formula
+        if kept.setdefault(key, member) is member and len(kept) == size:
+            break
+    return list(kept.values())
+
+
+def _read(path: Path, settings: SearchSettings) -> _State:
+    try:
+        state = _State.model_validate(read_json(path))
+    except ValidationError as error:
+        raise StateCorrupt(
+            f"{path} is no state of a search ({error.error_count()} faults). Restore a backup, or "
+            "delete it to search again."
+        ) from error
+    if state.settings != settings:
+        raise ConfigError(
+            f"{path} holds a search with other settings: {state.settings}. Give those, or delete "
+            "the file to begin another search; its trials stay counted."
+        )
+    return state
