@@ -36,7 +36,12 @@ from agent_market.store import write_json
 PROJECT = Path(__file__).resolve().parents[1]
 PAIRS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "LTC/USDT:USDT")
 PARAMETERS = {"n_estimators": 400, "learning_rate": 0.02, "random_state": 7}
-LIGHTGBM_DEFAULTS = {"max_bin": 255, "use_quantized_grad": False, "feature_fraction": 1.0}
+LIGHTGBM_DEFAULTS = {
+    "num_leaves": 31,
+    "min_data_in_leaf": 20,
+    "max_bin": 255,
+    "feature_fraction": 1.0,
+}
 RIVAL, OURS = "LightGBMRegressor", "FastLightGBMRegressor"
 LABEL, HORIZON = "&-forward_return", 12
 _RESULT = Path(__file__).parent / "results" / "freqai_backtest.json"
