@@ -38,6 +38,15 @@ def rolling_zscore(values: pd.Series, window: int) -> pd.Series:
     return (values - rolling_mean(values, window)) / spread.where(spread > 0)
 
 
+def rolling_slope(values: pd.Series, window: int) -> pd.Series:
+    """Return the slope of the least-squares line through rows t-window+1..t, per row.
+
+    NaN as in `rolling_mean`. TA-Lib's LINEARREG_SLOPE is the same but for the rounding errors that
+    its running sums carry along.
+    """
+    return _apply(_slope, values, window)
+
+
 def _apply(
     kernel: Callable[[FloatArray, int], FloatArray], values: pd.Series, window: int
 ) -> pd.Series:
@@ -64,4 +73,17 @@ def _std(values: FloatArray, window: int) -> FloatArray:
         for row in range(end - window, end):
             squares += (values[row] - mean[end - 1]) ** 2
         result[end - 1] = np.sqrt(squares / (window - 1))
+    return result
+
+
+@njit(cache=True)
+def _slope(values: FloatArray, window: int) -> FloatArray:
+    result = np.full(values.size, np.nan)
+    middle = (window - 1) / 2
+    scale = window * (window * window - 1) / 12
+    for end in range(window, values.size + 1):
+        total = 0.0
+        for place in range(window):
+            total += (place - middle) * values[end - window + place]
+        result[end - 1] = total / scale
     return result

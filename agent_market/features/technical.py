@@ -65,7 +65,7 @@ def add_period_features(candles: pd.DataFrame, period: int) -> pd.DataFrame:
         "pressure": rolling_sum(close_location(candles) * volume, period) / traded,
         "efficiency": efficiency_ratio(close, period).abs(),
         "range_position": (close - low) / (high - low),
-        "rsi": _rsi(close, period),
+        "rsi": cutler_rsi(close, period),
     }
     finite = {
         f"%-{name}-period": column.replace([np.inf, -np.inf], np.nan)
@@ -92,7 +92,12 @@ def close_location(candles: pd.DataFrame) -> pd.Series:
     ).fillna(0)
 
 
-def _rsi(close: pd.Series, period: int) -> pd.Series:
+def cutler_rsi(close: pd.Series, period: int) -> pd.Series:
+    """Return the share of rises in all moves of the last `period` candles, 0..100.
+
+    Cutler's form of the relative strength index: plain sums, where Wilder's never forget.
+    Information time: row t uses rows t-period..t; NaN before, and where nothing moved.
+    """
     step = close.diff()
     path = rolling_sum(step.abs(), period)
     return 100 * rolling_sum(step.clip(lower=0), period) / path.where(path > 0)
