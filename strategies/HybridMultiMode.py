@@ -5,7 +5,12 @@ from freqtrade.persistence import Trade
 from freqtrade.strategy import IStrategy
 from pandas import DataFrame
 
-from agent_market.bridge import settings_of
+from agent_market.bridge import (
+    feature_inputs,
+    feature_set_of,
+    informative_candles,
+    settings_of,
+)
 from agent_market.decisions import (
     Mode,
     choose_modes,
@@ -14,7 +19,12 @@ from agent_market.decisions import (
     measure_regime,
     stake_fraction,
 )
-from agent_market.features import add_calendar_features, add_candle_features, add_period_features
+from agent_market.features import (
+    Hook,
+    add_calendar_features,
+    add_candle_features,
+    add_period_features,
+)
 from agent_market.learning.labels import ForwardReturn
 from agent_market.market.candles import timeframe_seconds
 
@@ -26,7 +36,8 @@ class HybridMultiMode(IStrategy):
     Trend, mean reversion and event breakout, chosen by a causal regime and confirmed by FreqAI.
 
     Hooks only: the rules are in `agent_market.decisions`, the features in `agent_market.features`,
-    the thresholds in the section `agent_market` of the configuration.
+    the thresholds in the section `agent_market` of the configuration. Where the user directory has
+    `freqai_features.json`, the features are those that it names.
     """
 
     INTERFACE_VERSION = 3
@@ -59,6 +70,10 @@ class HybridMultiMode(IStrategy):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.settings = settings_of(config)
+        self.feature_set = feature_set_of(config, self.timeframe)
+        if self.feature_set is not None:
+            memory = self.feature_set.memory(self.timeframe)
+            self.startup_candle_count = max(self.startup_candle_count, memory)
 
     @property
     def protections(self) -> list[dict[str, Any]]:
@@ -80,19 +95,30 @@ class HybridMultiMode(IStrategy):
             },
         ]
 
+    def informative_pairs(self) -> list[tuple[str, str, str]]:
+        if self.feature_set is None:
+            return []
+        return informative_candles(self.feature_set, self.dp.current_whitelist())
+
     def feature_engineering_expand_all(
         self, dataframe: DataFrame, period: int, metadata: dict[str, Any], **kwargs: Any
     ) -> DataFrame:
+        if self.feature_set is not None:
+            return self._chosen_features(Hook.EXPAND_ALL, dataframe, metadata, period)
         return add_period_features(dataframe, period)
 
     def feature_engineering_expand_basic(
         self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
     ) -> DataFrame:
+        if self.feature_set is not None:
+            return self._chosen_features(Hook.EXPAND_BASIC, dataframe, metadata)
         return add_candle_features(dataframe)
 
     def feature_engineering_standard(
         self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
     ) -> DataFrame:
+        if self.feature_set is not None:
+            return self._chosen_features(Hook.STANDARD, dataframe, metadata)
         return add_calendar_features(dataframe, self.timeframe)
 
     def set_freqai_targets(
@@ -178,6 +204,11 @@ class HybridMultiMode(IStrategy):
         if candle is None:
             return 1
         return leverage_for(candle["am_volatility"], max_leverage, self.settings.sizing)
+
+    def _chosen_features(
+        self, hook: Hook, dataframe: DataFrame, metadata: dict[str, Any], period: int | None = None
+    ) -> DataFrame:
+        return self.feature_set.add(feature_inputs(self, dataframe, metadata), hook, period)
 
     def _last_candle(self, pair: str) -> Any:
         """Return the newest closed candle; in a backtest the data provider hides later ones."""

@@ -1,6 +1,11 @@
 """The only room that imports freqtrade: base classes of our FreqAI models."""
 
 from agent_market.bridge.configuration import settings_of
+from agent_market.bridge.feature_sets import (
+    feature_inputs,
+    feature_set_of,
+    informative_candles,
+)
 from agent_market.bridge.model import AgentMarketModel
 from agent_market.bridge.offline import load_plans, read_config
 from agent_market.bridge.offline_specs import offline_specs
@@ -10,6 +15,9 @@ from agent_market.bridge.specs import model_spec
 __all__ = [
     "AgentMarketModel",
     "AgentMarketPanelModel",
+    "feature_inputs",
+    "feature_set_of",
+    "informative_candles",
     "load_plans",
     "model_spec",
     "offline_specs",
