@@ -63,8 +63,8 @@ class Round:
 
 
 @dataclass
-class Campaign:
-    """All rounds of a campaign, the feedback on what was proposed, and what was accepted."""
+class AgentRun:
+    """All rounds of a run, the feedback on what was proposed, and what was accepted."""
 
     rounds: list[Round] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Campaign:
         return {"valid": valid / texts, "new": (valid - old) / texts}
 
     def content(self) -> dict[str, Any]:
-        """Return the campaign as JSON; it holds no time, so that a replay gives the same bytes."""
+        """Return the run as JSON; it holds no time, so that a replay gives the same bytes."""
         return {
             "schema": 1,
             "rounds": [asdict(each) for each in self.rounds],
@@ -89,7 +89,7 @@ class Campaign:
         }
 
 
-def run_campaign(
+def run_rounds(
     proposer: ExpressionProposer | None,
     judge: Judge,
     scope: Scope,
@@ -97,11 +97,12 @@ def run_campaign(
     n_rounds: int,
     n: int,
     seed: int,
+    known: Sequence[Feedback] = (),
     notes: Sequence[str] = (),
     absent: str = "no language model is set",
     path: Path | None = None,
     on_round: Callable[[Round], object] = lambda _: None,
-) -> Campaign:
+) -> AgentRun:
     """Propose, score and record `n_rounds` rounds of `n` expressions.
 
     Parameters
@@ -110,38 +111,40 @@ def run_campaign(
         None: every round is search, and `absent` says why.
     judge : Judge
         Accepts after the last round, so that no proposal follows from what was accepted.
+    known : sequence of Feedback
+        On what was scored before on the same rows: not proposed again.
     notes : sequence of str
         Texts of others for the prompt.
     path : Path, optional
-        Where the campaign is written, atomically, after every round.
+        Where the run is written, atomically, after every round.
 
     Returns
     -------
-    Campaign
+    AgentRun
         Seed, scores and answers decide every byte of its content.
     """
-    campaign = Campaign()
-    seen: set[str] = set()
+    run = AgentRun(feedback=list(known))
+    seen = {expression_hash(entry.node) for entry in known}
     for number in range(n_rounds):
-        proposals = _ask(proposer, number, campaign.feedback, notes, absent)
-        drawn = _drawn(np.random.default_rng([seed, number]), scope, campaign.feedback, n)
+        proposals = _ask(proposer, number, run.feedback, notes, absent)
+        drawn = _drawn(np.random.default_rng([seed, number]), scope, run.feedback, n)
         chosen = list(_chosen(proposals.nodes, drawn, n, seen))
         feedback = list(judge.score([proposal.node for proposal in chosen]))
-        campaign.feedback += feedback
+        run.feedback += feedback
         done = _describe(number, proposals, chosen, feedback, n)
-        campaign.rounds.append(done)
+        run.rounds.append(done)
         if done.fallback:
             logger.warning("round %d: search proposes: %s", number, done.fallback)
-        _store(campaign, path)
+        _store(run, path)
         on_round(done)
-    campaign.pool = list(judge.accept())
-    _store(campaign, path)
-    return campaign
+    run.pool = list(judge.accept())
+    _store(run, path)
+    return run
 
 
-def _store(campaign: Campaign, path: Path | None) -> None:
+def _store(run: AgentRun, path: Path | None) -> None:
     if path is not None:
-        write_json(path, campaign.content())
+        write_json(path, run.content())
 
 
 def _ask(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Literal
 
-from agent_market.llm.messages import Ask, ConstraintRefused, Reply, Request
+from agent_market.llm.messages import Ask, ConstraintRefused, NoAnswer, Reply, Request
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +30,9 @@ class Form(Enum):
 class FormedAsk:
     """Asks for lists of texts in the strongest form that the server offers, found by trying.
 
-    A form that the server refuses, or answers with something else, is not asked for again; the
-    question is then put in the next form.
+    A form that the server refuses, or answers with something else, is not asked for again; a
+    refused question is put in the next form. A server that refuses every form is broken, which
+    says nothing of what it offers.
 
     Parameters
     ----------
@@ -61,35 +62,42 @@ class FormedAsk:
         NoAnswer
             As the question itself; a refused form is no failure while there is another.
         """
+        before = list(self._forms)
+        try:
+            reply, form = self._ask_in_turn(request)
+        except NoAnswer:
+            self._forms = before
+            raise
+        is_other = reply.finish_reason == "stop" and _json_list(reply.text) is None
+        if is_other and len(self._forms) > 1:
+            self._give_up(form, "its answer is of another form")
+        return reply, form
+
+    def _ask_in_turn(self, request: Request) -> tuple[Reply, Form]:
         while True:
             form = self._forms[0]
             try:
-                reply = self._ask(replace(request, constraint=self._constraints.get(form, {})))
+                return self._ask(replace(request, constraint=self._constraints.get(form, {}))), form
             except ConstraintRefused as refusal:
                 if len(self._forms) == 1:
                     raise
                 self._give_up(form, str(refusal))
-                continue
-            is_other = reply.finish_reason == "stop" and not _is_of_form(reply.text)
-            if is_other and len(self._forms) > 1:
-                self._give_up(form, "its answer is of another form")
-            return reply, form
 
     def _give_up(self, form: Form, reason: str) -> None:
         self._forms.remove(form)
         logger.warning(
-            "the server does not bind answers by %s (%s). Asking by %s from now on.",
+            "the server does not bind answers by %s (%s). The next form is %s.",
             form.value,
             reason,
             self._forms[0].value,
         )
 
 
-def list_schema(n: int, max_characters: int) -> dict[str, Any]:
+def list_schema(n: int) -> dict[str, Any]:
     """Return the body's fields that bind an answer to `n` texts, as OpenAI has it."""
     texts = {
         "type": "array",
-        "items": {"type": "string", "maxLength": max_characters},
+        "items": {"type": "string"},
         "minItems": n,
         "maxItems": n,
     }
@@ -118,10 +126,6 @@ def read_texts(answer: str, limit: int, max_characters: int) -> list[str]:
         found = [_MARKER.sub("", line).strip(" `,;") for line in answer.splitlines()[: 4 * limit]]
     texts = [text.strip() for text in found if text.strip()]
     return [text[: max_characters + 1] for text in texts[:limit]]
-
-
-def _is_of_form(answer: str) -> bool:
-    return _json_list(answer) is not None
 
 
 def _json_list(answer: str) -> list[str] | None:

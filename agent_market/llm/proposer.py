@@ -101,7 +101,7 @@ class ExpressionProposer:
     ) -> None:
         constraints = {
             Form.GRAMMAR: {"grammar": answer_grammar(scope, n)},
-            Form.JSON_SCHEMA: list_schema(n, scope.bounds.max_characters),
+            Form.JSON_SCHEMA: list_schema(n),
         }
         self._ask = FormedAsk(ask, constraints, settings.constraint)
         self._settings = settings

@@ -59,6 +59,22 @@ def test_that_a_form_that_was_asked_for_is_the_only_one_tried() -> None:
         asking.ask(QUESTION)
 
 
+def test_that_a_server_that_is_broken_for_once_keeps_its_forms() -> None:
+    answers = iter([None, None])
+
+    def ask(request: Request) -> Reply:
+        if next(answers, LIST) is None and request.constraint:
+            raise ConstraintRefused("HTTP 500")
+        if not request.constraint:
+            raise NoAnswer("HTTP 500")
+        return Reply(LIST, "stop", 1, 1, 0.1)
+
+    asking = FormedAsk(ask, CONSTRAINTS)
+    with pytest.raises(NoAnswer, match="HTTP 500"):
+        asking.ask(QUESTION)
+    assert asking.ask(QUESTION)[1] is Form.GRAMMAR
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -90,6 +106,6 @@ def test_that_deep_nesting_is_read_without_an_error() -> None:
 
 
 def test_that_the_schema_fixes_the_number_of_texts() -> None:
-    schema = list_schema(4, 200)["response_format"]["json_schema"]["schema"]
+    schema = list_schema(4)["response_format"]["json_schema"]["schema"]
     listed = schema["properties"]["expressions"]
     assert (listed["minItems"], listed["maxItems"]) == (4, 4)
