@@ -68,6 +68,7 @@ from agent_market.store import AppendLog, hash_bytes, hash_json, read_json, writ
 VAULT = "vault.json"
 _DESIGN, _TRIALS, _DECISIONS = "design.json", "trials.jsonl", "decisions.jsonl"
 _BATCH = 256
+_CONSIDERED = 500
 
 
 class FixedDesign(Section):
@@ -208,6 +209,8 @@ class Campaign:
     def candidates(self, most: int | None = None, complexity: float = 0.0) -> list[Node]:
         """Return trials worth submitting, best first, none like another or like the pool.
 
+        The 500 best are considered.
+
         Parameters
         ----------
         most : int, optional
@@ -225,7 +228,7 @@ class Campaign:
         able.sort(key=lambda each: -fitness(each[0], each[1], complexity))
         near = self._filled_pool()
         found: list[Node] = []
-        for trial, node in able:
+        for trial, node in able[:_CONSIDERED]:
             if len(found) >= most:
                 break
             positions = self._search.positions(node)

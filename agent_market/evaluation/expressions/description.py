@@ -79,7 +79,7 @@ def _coefficient_over(
         )
         for fold in folds
     )
-    if any(block.stop - block.start < _LEAST_ROWS for fold in shifted for block in fold.blocks):
+    if any(block.stop - block.start < 2 for fold in shifted for block in fold.blocks):
         return float("nan")
     labels = known_labels(forward_returns(panel, other), panel.shape[1], other)
     return Scorer(labels, shifted).score(values).ic
