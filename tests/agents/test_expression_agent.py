@@ -22,7 +22,7 @@ from agent_market.settings import LlmSettings
 from agents.expression_agent import AgentRun, Round, run_rounds
 from tests.agents.random_walk_judge import RandomWalkJudge
 from tests.llm.fault_server import Behave, answering, chunks, head, sending, serve
-from tests.llm.test_proposer import HEADLINE, HOSTILE
+from tests.llm.hostile import ANSWERS, HEADLINE
 
 KEY = "sk-0123456789abcdef-agent"
 SCOPE = Scope(inputs=frozenset({"open", "high", "low", "close", "volume", "vwap", "returns"}))
@@ -80,7 +80,7 @@ FAULTS: dict[str, tuple[Behave, str]] = {
     "endless": (_endless, "too long"),
     "broken": (sending([b"oh"], status=500), "HTTP 500"),
     "words": (answering("I think that you should buy Bitcoin."), "0 new expressions of 3"),
-    "hostile": (answering("\n".join(HOSTILE)), "0 new expressions of 3"),
+    "hostile": (answering("\n".join(ANSWERS)), "0 new expressions of 3"),
 }
 
 
