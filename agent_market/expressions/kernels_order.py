@@ -208,8 +208,9 @@ def _move(at: int, inserted: int, removed: int, words: Words) -> int:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _quantile_rows(x: FloatArray, order: Places, n: int, share: float, out: FloatArray) -> None:
     rows = x.size
-    place, low, high = np.empty(rows, np.intp), np.empty(rows, np.intp), np.empty(rows, np.intp)
-    _number_rows(x, order, place, low, high)
+    place = np.empty(rows, np.intp)
+    for k in range(rows):
+        place[order[k]] = k if x[order[k]] == x[order[k]] else -1
     words, in_word, in_block = _bits_of(rows)
     whole = int(share * (n - 1))
     part = share * (n - 1) - whole

@@ -1,4 +1,4 @@
-"""Windows that are sums: mean, deviation, skewness, covariance, slope.
+"""Windows that are sums: mean, deviation, skewness, covariance, correlation.
 
 Every kernel here and beside fills `out[:, first:last]` from rows up to each row, of arrays of shape
 (n_pairs, n_rows). A row of which the window holds a NaN, or begins before the array, is NaN.
@@ -19,7 +19,6 @@ from agent_market.expressions.kernels_numbers import (
     fused,
     multiply,
     two_product,
-    window_ramps,
     window_sums,
     write_finite,
 )
@@ -29,7 +28,6 @@ _LOST = 2.0**-100
 
 SUM, MEAN, STD, ZSCORE, SKEW = range(5)
 COV, CORR = range(2)
-SLOPE, DECAY = range(2)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -187,41 +185,4 @@ def joint_moments(
                 _covariances(sx, sx, _sums_of_power(a, 2, n, v, s[8:12]), 1.0, count, rx)
                 _covariances(sy, sy, _sums_of_power(b, 2, n, v, s[12:16]), 1.0, count, ry)
                 _correlations(rx, ry, r)
-            write_finite(r, out[pair, start:stop])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _slopes(s: Double, e: Double, t: Double, f: Double, n: float, result: Double) -> None:
-    for i in range(result.size):
-        ah, al = multiply(n - 1, 0.0, s[i], e[i])
-        bh, bl = add(ah, al, -2.0 * t[i], -2.0 * f[i])
-        result[i] = 6.0 * (bh + bl) / (n * (n * n - 1))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _decays(s: Double, e: Double, t: Double, f: Double, n: float, result: Double) -> None:
-    for i in range(result.size):
-        ah, al = multiply(n, 0.0, s[i], e[i])
-        bh, bl = add(ah, al, -t[i], -f[i])
-        result[i] = divide(bh, bl, n * (n + 1) / 2)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def ramps(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
-    """Fill in the slope, or the mean with weights that fall by age, of the last n values."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    length = min(step, last - known) + n - 1
-    values, space, result = np.empty((2, length)), np.empty((10, length)), np.empty(length)
-    for pair in range(x.shape[0]):
-        for start in range(known, last, step):
-            stop = min(start + step, last)
-            size = stop - start + n - 1
-            high, low, r = values[0, :size], values[1, :size], result[: stop - start]
-            high[:], low[:] = x[pair, stop - size : stop], 0.0
-            s, e, t, f = window_ramps(high, low, n, space)
-            s, e, t, f = s[n - 1 :], e[n - 1 :], t[n - 1 :], f[n - 1 :]
-            if op == SLOPE:
-                _slopes(s, e, t, f, float(n), r)
-            else:
-                _decays(s, e, t, f, float(n), r)
             write_finite(r, out[pair, start:stop])

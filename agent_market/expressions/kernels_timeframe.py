@@ -20,10 +20,12 @@ AGGREGATION = {
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _merge(op: int, x: FloatArray) -> float:
+    lost = 0.0
+    for i in range(x.size):
+        lost += 0.0 * x[i]  # NaN where one is
     result: float = x[-1] if op == NEWEST else x[0]
     if op in (FIRST, NEWEST):
-        return result
-    lost = 0.0
+        return result + lost
     for i in range(1, x.size):
         if op == TOTAL:
             result, error = two_sum(result, x[i])
@@ -48,9 +50,7 @@ def aggregate(
             start = offset + row * ratio
             value = np.nan
             if start >= 0 and start + ratio <= x.shape[1]:
-                part = x[pair, start : start + ratio]
-                if not np.isnan(part).any():
-                    value = _merge(op, part)
+                value = _merge(op, x[pair, start : start + ratio])
             out[pair, row] = value if value - value == 0 else np.nan
 
 
@@ -60,6 +60,9 @@ def join(
 ) -> None:
     """Fill `out` with the newest longer candle that has closed when the row's candle closes."""
     for pair in range(out.shape[0]):
-        for row in range(first, last):
+        row = first
+        while row < last:
             closed = (row + 1 - offset) // ratio - 1
-            out[pair, row] = longer[pair, closed] if closed >= 0 else np.nan
+            stop = min(last, offset + (closed + 2) * ratio - 1)
+            out[pair, row:stop] = longer[pair, closed] if closed >= 0 else np.nan
+            row = stop
