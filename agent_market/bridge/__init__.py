@@ -4,6 +4,7 @@ from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.feature_sets import (
     feature_inputs,
     feature_set_of,
+    feature_set_path,
     informative_candles,
 )
 from agent_market.bridge.model import AgentMarketModel
@@ -17,6 +18,7 @@ __all__ = [
     "AgentMarketPanelModel",
     "feature_inputs",
     "feature_set_of",
+    "feature_set_path",
     "informative_candles",
     "load_plans",
     "model_spec",

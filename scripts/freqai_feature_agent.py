@@ -1,0 +1,157 @@
+#!/usr/bin/env python
+"""Choose the features of a strategy: groups, periods, timeframes and correlated pairs.
+
+Sets are proposed by a seeded search, checked, and scored on folds inside the training rows of the
+first window of the time range. The best one is written to freqai_features.json in the user
+directory, which HybridMultiMode reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from freqtrade.exceptions import OperationalException
+from rich.console import Console
+from rich.table import Column, Table
+
+from agent_market.bridge import feature_set_path, model_spec, read_config, settings_of
+from agent_market.errors import AgentMarketError
+from agent_market.features import GROUPS, write_feature_set
+from agents.feature_agent import FeatureAgent, Limits, Outcome, Space, Trial, available_groups
+
+PERIODS = (6, 12, 24, 48, 96)
+SCORER = "linear_regressor"
+SCORER_PARAMETERS = {"alpha": 1000.0, "imputer": "median"}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+
+@app.command()
+def choose(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "-c",
+            "--config",
+            help="Freqtrade config file; repeatable, later ones win. [config.json]",
+        ),
+    ] = None,
+    timerange: Annotated[
+        str | None, typer.Option(help="Of the backtest; only its first training window is read.")
+    ] = None,
+    datadir: Annotated[
+        Path | None, typer.Option("-d", "--datadir", help="Freqtrade data directory.")
+    ] = None,
+    userdir: Annotated[
+        Path | None, typer.Option("--userdir", "--user-data-dir", help="User data directory.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option("-s", "--strategy", help="Strategy class.")
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="Choose among these groups only; repeatable. [all whose data are there]"),
+    ] = None,
+    period: Annotated[
+        list[int] | None,
+        typer.Option(help="Choose among these periods and those of the config; repeatable."),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Sets to propose.", min=1)] = 30,
+    seed: Annotated[int, typer.Option(help="Of the search.", min=0)] = 7,
+    model: Annotated[
+        str, typer.Option("-m", "--model", help="Model adapter that scores the sets.")
+    ] = SCORER,
+    max_columns: Annotated[int, typer.Option(help="Of one pair.", min=1)] = 1000,
+    output: Annotated[
+        Path | None, typer.Option(help="File. [freqai_features.json in the user directory]")
+    ] = None,
+    groups: Annotated[bool, typer.Option("--groups", help="List the groups and end.")] = False,
+) -> None:
+    """Propose, check, score; write the best set."""
+    if groups:
+        _list_groups()
+        return
+    settings = read_config(
+        config or [Path("config.json")],
+        {
+            "timerange": timerange,
+            "datadir": datadir,
+            "user_data_dir": userdir,
+            "strategy": strategy,
+        },
+    )
+    logging.getLogger("freqtrade").setLevel(logging.WARNING)
+    space = _space(settings, tuple(group or ()), tuple(period or PERIODS))
+    horizon = int(settings["freqai"]["feature_parameters"]["label_period_candles"])
+    given = settings["freqai"].get("model_training_parameters", {})
+    params = SCORER_PARAMETERS if model == SCORER else given.get(model, {})
+    agent = FeatureAgent(
+        settings,
+        space,
+        Limits(max_columns=max_columns),
+        model_spec(settings, model, horizon, params=params),
+        Path(settings_of(settings).state_dir) / "feature_agent",
+    )
+    outcome = agent.run(trials, seed, on_trial=_show_trial)
+    target = output or feature_set_path({**settings, "freqai": {}})
+    write_feature_set(Path(target or "freqai_features.json"), outcome.chosen)
+    _show(outcome)
+    console.print(f"Features: {target}", markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line, not a traceback."""
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
+    try:
+        app()
+    except (AgentMarketError, OperationalException, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def _space(config: Mapping[str, Any], asked: tuple[str, ...], periods: tuple[int, ...]) -> Space:
+    parameters = config["freqai"]["feature_parameters"]
+    configured = tuple(parameters["indicator_periods_candles"])
+    own = config["timeframe"]
+    others = [name for name in parameters["include_timeframes"] if name != own]
+    return Space(
+        groups=tuple(available_groups(config, asked)),
+        periods=tuple(sorted({*configured, *periods})),
+        opening_periods=configured,
+        timeframes=(own, *others),
+        correlated_pairs=tuple(parameters.get("include_corr_pairlist", [])),
+    )
+
+
+def _show_trial(trial: Trial) -> None:
+    what = trial.refused or f"{trial.score:.4f} with {trial.n_columns} columns"
+    console.print(f"set {trial.number}: {what}", markup=False, soft_wrap=True)
+
+
+def _show(outcome: Outcome) -> None:
+    chosen = outcome.chosen
+    table = Table(Column("chosen"), Column("", overflow="fold"), box=None)
+    table.add_row("groups", " ".join(chosen.groups))
+    table.add_row("periods", " ".join(map(str, chosen.periods)))
+    table.add_row("timeframes", " ".join(chosen.timeframes))
+    table.add_row("correlated pairs", " ".join(chosen.correlated_pairs))
+    table.add_row("inner IC", f"{outcome.score:.4f}, {outcome.score_as_written:.4f} as written")
+    table.add_row("tried", f"{len(outcome.trials)}; the best of many is too high")
+    console.print(table)
+
+
+def _list_groups() -> None:
+    table = Table("group", "hook", "needs", Column("what", overflow="fold"), box=None)
+    for group in GROUPS.values():
+        needs = ", ".join(sorted(group.needs)) or "candles"
+        table.add_row(group.name, group.hook.value, needs, group.summary)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
