@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from agent_market.errors import ConfigError
+from agent_market.features.feature_set import FILE_NAME, read_feature_set
 from agent_market.flow.configuration import Config, deep_merge, load_config_files, without_secrets
 from agent_market.flow.timerange import Timerange, parse_timerange
 from agent_market.settings import AgentMarketSettings, load_settings
@@ -67,11 +68,18 @@ class Setup:
         return bool(self.config.get("trading_mode") == "futures")
 
     @property
+    def feature_set_file(self) -> Path:
+        """Where the strategy reads its feature set, if there is one."""
+        return Path(self.freqai.get("feature_set_file", self.user_data_dir / FILE_NAME))
+
+    @property
     def startup_candles(self) -> int:
         """Candles the strategy or FreqAI needs before the first one it can use."""
         features: Config = self.freqai.get("feature_parameters", {})
         periods: list[int] = features.get("indicator_periods_candles", [])
-        return max(_startup_candle_count(self.strategy_file), *periods, 0)
+        chosen = read_feature_set(self.feature_set_file) if self.freqai else None
+        memory = 0 if chosen is None else chosen.memory(str(self.config.get("timeframe", "5m")))
+        return max(_startup_candle_count(self.strategy_file), memory, *periods, 0)
 
 
 def resolve(request: Request) -> Setup:
