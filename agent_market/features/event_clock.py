@@ -24,8 +24,8 @@ def calendar(inputs: FeatureInputs) -> Columns:
     """Time of day and week on a circle, open stock exchanges, the weekend, hours from the US open.
 
     `asia`, `europe`, `us` and `weekend` are 0 or 1; `us_open_hours` is the time since the day's
-    open in New York, negative before it, 0 at weekends. Holidays are not known: they count as days
-    of trading. Information time: the close of row t, known beforehand; never NaN.
+    open in New York, negative before it, 0 on weekends there. Holidays are not known: they count as
+    days of trading. Information time: the close of row t, known beforehand; never NaN.
     """
     added = add_calendar_features(inputs.candles[["date"]], inputs.timeframe)
     columns = {str(name)[2:]: added[name] for name in added if str(name).startswith("%-")}
