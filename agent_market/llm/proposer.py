@@ -35,7 +35,8 @@ EXAMPLES = (
 """Shown with every question; a small model copies them, which counts as no proposal."""
 
 _READ_MORE = 4
-_SHOWN_TEXT, _SHOWN_REASON, _SHOWN_REFUSALS, _SHOWN_FEEDBACK, _SHOWN_NOTES = 120, 160, 4, 12, 12
+_SHOWN_TEXT, _SHOWN_REASON, _SHOWN_REFUSALS = 120, 160, 4
+_SHOWN_BEST, _SHOWN_NEWEST, _SHOWN_NOTES = 8, 8, 12
 _LONGEST_WINDOW = 288
 
 
@@ -183,9 +184,7 @@ class ExpressionProposer:
 
     def _question(self, feedback: Sequence[Feedback], notes: Sequence[str]) -> str:
         examples = {FIELD: [format_expression(node) for node in self._examples]}
-        scored = [entry for entry in feedback if entry.score is not None]
-        best = sorted(scored, key=lambda entry: -abs(entry.score or 0))[:_SHOWN_FEEDBACK]
-        lines = [_feedback_line(entry) for entry in best]
+        lines = [_feedback_line(entry) for entry in _best_and_newest(feedback)]
         lines += [as_data(note, _SHOWN_REASON) for note in notes[:_SHOWN_NOTES]]
         return fill_prompt(
             "expressions_question",
@@ -199,6 +198,12 @@ class ExpressionProposer:
         lines = [*refused[:_SHOWN_REFUSALS], *known[:_SHOWN_REFUSALS]]
         text = "\n".join(lines) or "all of it: no expression, or one that stands above"
         return fill_prompt("expressions_repair", refused=text, n=self._n - len(nodes))
+
+
+def _best_and_newest(feedback: Sequence[Feedback]) -> list[Feedback]:
+    scored = [entry for entry in feedback if entry.score is not None]
+    best = sorted(scored, key=lambda entry: -abs(entry.score or 0))[:_SHOWN_BEST]
+    return [*best, *(entry for entry in scored[-_SHOWN_NEWEST:] if entry not in best)]
 
 
 def _feedback_line(entry: Feedback) -> str:

@@ -91,6 +91,20 @@ def test_that_the_pool_that_it_is_told_of_is_not_proposed_again() -> None:
     assert "delta(returns, 3): score 0.0200" in model.questions[0].messages[-1].content
 
 
+def test_that_the_best_and_the_newest_are_told_and_no_more() -> None:
+    scores = [0.9, *(k / 1000 for k in range(1, 40))]
+    feedback = [
+        Feedback(parse_expression(f"delta(returns, {k + 1})"), score)
+        for k, score in enumerate(scores)
+    ]
+    model = Model([_list("rank(low)")])
+    _proposer(model, tries=1).propose(0, [*feedback, Feedback(parse_expression("-returns"), None)])
+    data = model.questions[0].messages[1].content.split("DATA\n")[1].split("\nEND")[0]
+    told = [line.split(":")[0] for line in data.splitlines()]
+    assert told[0] == "delta(returns, 1)" and "delta(returns, 40)" in told
+    assert len(told) == len(set(told)) == 9 and "delta(returns, 2)" not in told
+
+
 def test_that_a_failure_keeps_what_came_before_it() -> None:
     model = Model([_list("returns"), NoAnswer("it is down")])
     proposals = _proposer(model).propose(0)
