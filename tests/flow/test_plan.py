@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent_market.errors import ConfigError, DataError
+from agent_market.features import FeatureSet, write_feature_set
 from agent_market.flow import inputs
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import Decision, make_plan
@@ -13,9 +14,13 @@ from tests.flow_project import PAIRS, FlowProject, write_small_market
 
 
 def plan(project: FlowProject, **options: object) -> dict[str, Decision]:
-    request = Request(config=(str(project.root / "config.json"),), **options)
+    request = _request(project, **options)
     decisions = make_plan(resolve(request), request, OutputStore(project.state_dir))
     return {decision.step.name: decision for decision in decisions}
+
+
+def _request(project: FlowProject, **options: object) -> Request:
+    return Request(config=(str(project.root / "config.json"),), **options)
 
 
 def actions(decisions: dict[str, Decision]) -> dict[str, str]:
@@ -90,6 +95,12 @@ def test_that_changed_strategy_code_is_named_and_leaves_the_data(project: FlowPr
 def test_that_hyperopt_parameters_beside_the_strategy_count_as_code(project: FlowProject) -> None:
     (project.root / "strategies" / "HybridMultiMode.json").write_text("{}")
     assert plan(project)["backtest"].reason == "code changed: HybridMultiMode.json"
+
+
+def test_that_a_feature_set_redoes_the_backtest(project: FlowProject) -> None:
+    chosen = FeatureSet(groups=("momentum",), periods=(12,), timeframes=("5m",))
+    write_feature_set(resolve(_request(project)).feature_set_file, chosen)
+    assert plan(project)["backtest"].reason == "code changed: freqai_features.json"
 
 
 def test_that_changed_evaluation_code_leaves_the_backtest(
