@@ -87,9 +87,21 @@ def report(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "budget_times_faster_than_pandas": BUDGET_TIMES_PANDAS,
         "cores": os.cpu_count(),
         "seconds": {engine: [round(s, 3) for s in run["seconds"]] for engine, run in runs.items()},
+        "cpu_seconds": {
+            engine: [round(s, 3) for s in run["cpu_seconds"]] for engine, run in runs.items()
+        },
+        "load_average": [round(load, 1) for load in os.getloadavg()],
         "median_seconds": {engine: round(median, 3) for engine, median in medians.items()},
         "times_faster_than": {
             engine: round(median / medians["ours"], 2) for engine, median in medians.items()
+        },
+        "cpu_times_more_than_ours_on_one_core": {
+            engine: round(
+                statistics.median(run["cpu_seconds"])
+                / statistics.median(runs["ours on one core"]["cpu_seconds"]),
+                2,
+            )
+            for engine, run in runs.items()
         },
         "first_call_seconds": {"ours": round(ours["first"], 2)},
         "memory_bound_mb": MEMORY_BYTES >> 20,
@@ -157,28 +169,24 @@ def run_engine(engine: str, rounds: int) -> dict[str, Any]:
     else:
         rival = Rival(panel, nodes, polars_engine() if engine == "polars" else pandas_engine())
         batch = partial(rival.run, nodes, is_shared="without" not in engine)
-    process = psutil.Process()
-    before = process.memory_info().rss
-    start = time.perf_counter()
-    first = 0.0
-    if engine.startswith("ours"):  # compiled, or read from the disk, once a process
-        for _ in batch():
-            pass
-        first = time.perf_counter() - start
-    seconds = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in batch():
-            pass
-        seconds.append(time.perf_counter() - start)
-    peak = _peak_rss()
+    before = psutil.Process().memory_info().rss
+    first = _seconds_of(batch)[0] if engine.startswith("ours") else 0.0  # reads compiled code
+    timings = [_seconds_of(batch) for _ in range(rounds)]
     return {
-        "seconds": seconds,
+        "seconds": [wall for wall, _, _ in timings],
+        "cpu_seconds": [cpu for _, cpu, _ in timings],
         "first": first,
         "kept": 0 if evaluator is None else evaluator.peak_bytes,
-        "rss": max(0, peak - before),
-        "sample": np.array([np.asarray(values)[:, _COMPARED] for values in batch()]),
+        "rss": max(0, _peak_rss() - before),
+        "sample": timings[-1][2],
     }
+
+
+def _seconds_of(batch: Callable[[], Iterator[np.ndarray]]) -> tuple[float, float, np.ndarray]:
+    """Return wall and CPU seconds of a batch, and some of its values."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    sample = np.array([np.asarray(values)[:, _COMPARED] for values in batch()])
+    return time.perf_counter() - wall, time.process_time() - cpu, sample
 
 
 def _peak_rss() -> int:
@@ -404,15 +412,6 @@ def polars_engine() -> RivalEngine:  # noqa: C901 - a table of operators
 
         return operator
 
-    def of_pairs(
-        function: Callable[..., list[pl.Expr]], n_series: int = 1
-    ) -> Callable[..., pl.DataFrame]:
-        def operator(*args: Value) -> pl.DataFrame:
-            frame, columns = beside(args[:n_series])
-            return frame.select(each.alias(f"{i}") for i, each in enumerate(function(*columns)))
-
-        return operator
-
     def of_columns(function: Callable[..., np.ndarray]) -> Callable[..., pl.DataFrame]:
         def operator(x: pl.DataFrame, *numbers: float) -> pl.DataFrame:
             return frame_of(np.array([function(x[f"{i}"].to_numpy(), *numbers) for i in pairs]))
@@ -427,34 +426,46 @@ def polars_engine() -> RivalEngine:  # noqa: C901 - a table of operators
             pl.all().gather(pl.Series(np.where(rows < 0, len(x), rows)).replace(len(x), None))
         )
 
-    def rank(x: list[pl.Expr]) -> list[pl.Expr]:
-        count = pl.sum_horizontal(each.is_not_null() for each in x)
-        return [
+    def rank(x: pl.DataFrame) -> pl.DataFrame:
+        columns = [pl.col(f"{i}") for i in pairs]
+        count = x.select(pl.sum_horizontal(pl.all().is_not_null()).alias("count"))["count"]
+        return x.with_columns(count).select(
             (
-                pl.sum_horizontal((other < each).cast(pl.Float64) for other in x)
-                + (pl.sum_horizontal((other == each).cast(pl.Float64) for other in x) - 1) / 2
-            )
-            / (count - 1)
-            + 0 * each
-            for each in x
-        ]
-
-    def zscore(x: list[pl.Expr]) -> list[pl.Expr]:
-        mean, count = pl.mean_horizontal(x), pl.sum_horizontal(each.is_not_null() for each in x)
-        spread = (pl.sum_horizontal((each - mean) ** 2 for each in x) / (count - 1)).sqrt()
-        return [((each - mean) / spread).fill_nan(None) for each in x]
-
-    def neutralize(x: list[pl.Expr], y: list[pl.Expr]) -> list[pl.Expr]:
-        x, y = (
-            [a + 0 * b for a, b in zip(x, y, strict=True)],
-            [b + 0 * a for a, b in zip(x, y, strict=True)],
+                (
+                    pl.sum_horizontal((other < each).cast(pl.Float64) for other in columns)
+                    + (pl.sum_horizontal((o == each).cast(pl.Float64) for o in columns) - 1) / 2
+                )
+                / (pl.col("count") - 1)
+                + 0 * each
+            ).alias(f"{i}")
+            for i, each in enumerate(columns)
         )
-        x_mean, y_mean = pl.mean_horizontal(x), pl.mean_horizontal(y)
-        x, y = [a - x_mean for a in x], [b - y_mean for b in y]
-        slope = pl.sum_horizontal(a * b for a, b in zip(x, y, strict=True)) / pl.sum_horizontal(
-            b * b for b in y
-        )
-        return [(a - slope * b).fill_nan(None) for a, b in zip(x, y, strict=True)]
+
+    def less(x: pl.DataFrame, mean: pl.Expr) -> pl.DataFrame:
+        """Subtract what is one column for all pairs, computed once."""
+        found = x.select(mean.alias("mean"))
+        return x.with_columns(found["mean"]).select(pl.all().exclude("mean") - pl.col("mean"))
+
+    def demean(x: pl.DataFrame) -> pl.DataFrame:
+        return less(x, pl.mean_horizontal(pl.all()))
+
+    def zscore(x: pl.DataFrame) -> pl.DataFrame:
+        away = demean(x)
+        count = pl.sum_horizontal(pl.all().is_not_null())
+        spread = (pl.sum_horizontal(pl.all() ** 2) / (count - 1)).sqrt()
+        found = away.select(spread.alias("spread"))
+        scores = pl.all().exclude("spread") / pl.col("spread")
+        return away.with_columns(found["spread"]).select(scores.fill_nan(None))
+
+    both = of_rows(lambda x, y: x + 0 * y, 2)
+    product = of_rows(lambda x, y: x * y, 2)
+
+    def neutralize(x: pl.DataFrame, y: pl.DataFrame) -> pl.DataFrame:
+        x, y = demean(both(x, y)), demean(both(y, x))
+        total = pl.sum_horizontal(pl.all()).alias("slope")
+        slope = (product(x, y).select(total) / product(y, y).select(total))["slope"]
+        explained = y.with_columns(slope).select(pl.all().exclude("slope") * pl.col("slope"))
+        return of_rows(lambda a, b: (a - b).fill_nan(None), 2)(x, explained)
 
     operators: Operators = {
         "add": of_rows(lambda x, y: x + y, 2),
@@ -497,10 +508,10 @@ def polars_engine() -> RivalEngine:  # noqa: C901 - a table of operators
         "ts_slope": of_columns(lambda x, n: _weighted(x, _slope_weights(n))),
         "ts_decay": of_columns(lambda x, n: _weighted(x, _decay_weights(n))),
         "ewm": of_rows(lambda x, n: x.ewm_mean(half_life=n, min_samples=8 * int(n))),
-        "rank": of_pairs(rank),
-        "zscore": of_pairs(zscore),
-        "demean": of_pairs(lambda x: [each - pl.mean_horizontal(x) for each in x]),
-        "neutralize": of_pairs(neutralize, 2),
+        "rank": rank,
+        "zscore": zscore,
+        "demean": demean,
+        "neutralize": neutralize,
     }
     return operators, frame_of, gather, lambda x: x.to_numpy().T
 
