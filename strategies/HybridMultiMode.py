@@ -6,8 +6,11 @@ from freqtrade.strategy import IStrategy
 from pandas import DataFrame
 
 from agent_market.bridge import (
+    expression_features_of,
+    expression_features_path,
     feature_inputs,
     feature_set_of,
+    feature_set_path,
     informative_candles,
     settings_of,
 )
@@ -37,7 +40,8 @@ class HybridMultiMode(IStrategy):
 
     Hooks only: the rules are in `agent_market.decisions`, the features in `agent_market.features`,
     the thresholds in the section `agent_market` of the configuration. Where the user directory has
-    `freqai_features.json`, the features are those that it names.
+    `freqai_features.json`, the features are those that it names; the expressions of
+    `freqai_expressions.json` are features too.
     """
 
     INTERFACE_VERSION = 3
@@ -74,6 +78,11 @@ class HybridMultiMode(IStrategy):
         if self.feature_set is not None:
             memory = self.feature_set.memory(self.timeframe)
             self.startup_candle_count = max(self.startup_candle_count, memory)
+        self.expressions = expression_features_of(config, self.timeframe)
+        if self.expressions is not None:
+            memory = self.expressions.lookback
+            self.startup_candle_count = max(self.startup_candle_count, memory)
+        self.feature_files = (feature_set_path(config), expression_features_path(config))
 
     @property
     def protections(self) -> list[dict[str, Any]]:
@@ -117,6 +126,8 @@ class HybridMultiMode(IStrategy):
     def feature_engineering_standard(
         self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
     ) -> DataFrame:
+        if self.expressions is not None:
+            dataframe = self.expressions.add(dataframe, metadata, self)
         if self.feature_set is not None:
             return self._chosen_features(Hook.STANDARD, dataframe, metadata)
         return add_calendar_features(dataframe, self.timeframe)

@@ -1,6 +1,10 @@
 """The only room that imports freqtrade: base classes of our FreqAI models."""
 
 from agent_market.bridge.configuration import settings_of
+from agent_market.bridge.expression_features import (
+    expression_features_of,
+    expression_features_path,
+)
 from agent_market.bridge.feature_sets import (
     feature_inputs,
     feature_set_of,
@@ -16,6 +20,8 @@ from agent_market.bridge.specs import model_spec
 __all__ = [
     "AgentMarketModel",
     "AgentMarketPanelModel",
+    "expression_features_of",
+    "expression_features_path",
     "feature_inputs",
     "feature_set_of",
     "feature_set_path",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ class FeatureBuilder:
 
     FreqAI computes the features of a correlated pair again for every pair that is traded. Here each
     (pair, timeframe) is computed once, kept under the hash of its candles and of the code, and seen
-    from the rows of every pair through the row numbers that Freqtrade's own merge gives.
+    from the rows of every pair through the row numbers that Freqtrade's own merge gives. Files
+    that a strategy's features follow from, beside the candles, it names in `feature_files`.
     """
 
     def __init__(self, config: Mapping[str, Any], strategy: IStrategy, store: FeatureStore) -> None:
@@ -93,6 +94,7 @@ class FeatureBuilder:
                 "feature_parameters": parameters,
                 "timeframe": self.timeframe,
                 "data": _describe_folder(config.get("datadir")),
+                "files": _hash_files(getattr(strategy, "feature_files", ())),
             }
         )
 
@@ -338,6 +340,11 @@ def _known_rows(
     )
     rows: npt.NDArray[np.int32] = merged[f"row_{timeframe_inf}"].fillna(-1).to_numpy(np.int32)
     return rows
+
+
+def _hash_files(paths: Iterable[Path | None]) -> list[str]:
+    """Return the hash of each file, and that there is none where there is none."""
+    return [hash_bytes(path.read_bytes()) if path and path.is_file() else "" for path in paths]
 
 
 def _hash_frame(frame: pd.DataFrame) -> str:
