@@ -181,7 +181,7 @@ def compare(
         realized = (closes.shift(-HORIZON) / closes - 1).rename("realized")
         both = theirs.set_index("date")[[LABEL, "do_predict"]].join(
             ours[pair, window].set_index("date")[[LABEL, "do_predict"]],
-            rsuffix="_ours",
+            suffixes=("", "_ours"),
             how="inner",
         )
         used = both[(both["do_predict"] == 1) & (both["do_predict_ours"] == 1)].join(realized)
