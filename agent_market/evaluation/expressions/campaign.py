@@ -19,6 +19,8 @@ proposes the candidates.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -66,9 +68,15 @@ from agent_market.settings import Section
 from agent_market.store import AppendLog, hash_bytes, hash_json, read_json, write_json
 
 VAULT = "vault.json"
+ALIKE = 3
+"""Expressions that differ in their numbers alone, and are looked at side by side."""
+COMPLEXITY = 1e-4
+"""Information coefficient that a node must be worth."""
+
 _DESIGN, _TRIALS, _DECISIONS = "design.json", "trials.jsonl", "decisions.jsonl"
 _BATCH = 256
-_CONSIDERED = 500
+_CONSIDERED = 1000
+_NUMBER = re.compile(r"-?[0-9.]+")
 
 
 class FixedDesign(Section):
@@ -206,33 +214,26 @@ class Campaign:
             decided.append(self._decisions[trial.expression_hash])
         return decided
 
-    def candidates(self, most: int | None = None, complexity: float = 0.0) -> list[Node]:
+    def candidates(self, most: int | None = None, complexity: float = COMPLEXITY) -> list[Node]:
         """Return trials worth submitting, best first, none like another or like the pool.
 
-        The 500 best are considered.
+        The 1000 best are considered, of those that differ in their numbers alone the best three.
 
         Parameters
         ----------
         most : int, optional
             How many; None: as many as there are confirmations left.
         complexity : float
-            Taken from |t| for each node of an expression.
+            Taken from the coefficient for each node of an expression.
         """
         most = self.confirmations_left if most is None else most
-        threshold, bound = self.t_threshold, self.design.max_correlation
-        able = [
-            (trial, self.parse(trial.formula))
-            for trial in self._trials.values()
-            if abs(trial.score.t) > threshold and trial.expression_hash not in self._decisions
-        ]
-        able.sort(key=lambda each: -fitness(each[0], each[1], complexity))
         near = self._filled_pool()
         found: list[Node] = []
-        for trial, node in able[:_CONSIDERED]:
+        for trial, node in self._promising(complexity):
             if len(found) >= most:
                 break
             positions = self._search.positions(node)
-            if near.likeness(positions).correlation <= bound:
+            if near.likeness(positions).correlation <= self.design.max_correlation:
                 near.add(trial.expression_hash, positions)
                 found.append(node)
         return found
@@ -263,6 +264,22 @@ class Campaign:
     def require_data(self, panel: Panel, labels: Double) -> None:
         """Raise `ConfigError` where panel and labels are not those of the campaign."""
         fix_design(self.folder, panel, labels, self.design)
+
+    def _promising(self, complexity: float) -> Iterator[tuple[Trial, Node]]:
+        """Yield undecided trials past the threshold, best first, few of one form."""
+        threshold = self.t_threshold
+        able = [
+            (trial, self.parse(trial.formula))
+            for trial in self._trials.values()
+            if abs(trial.score.t) > threshold and trial.expression_hash not in self._decisions
+        ]
+        able.sort(key=lambda each: -fitness(each[0], each[1], complexity))
+        forms: Counter[str] = Counter()
+        for trial, node in able[:_CONSIDERED]:
+            form = form_of(trial.formula)
+            forms[form] += 1
+            if forms[form] <= ALIKE:
+                yield trial, node
 
     def _decide(self, trial: Trial) -> Decision:
         decision = Decision(
@@ -327,10 +344,19 @@ class Campaign:
 
 
 def fitness(trial: Trial, node: Node, complexity: float) -> float:
-    """Return |t| less `complexity` for each node; minus infinity where there is no t value."""
+    """Return the coefficient that is left three standard errors below, less what size costs.
+
+    The t value alone would prefer what is measured precisely to what predicts well, and the
+    coefficient alone what is lucky. Minus infinity where there is no score.
+    """
     if not trial.score.is_valid:
         return -math.inf
-    return abs(trial.score.t) - complexity * sum(1 for _ in walk(node))
+    return trial.score.lower_ic - complexity * sum(1 for _ in walk(node))
+
+
+def form_of(formula: str) -> str:
+    """Return a formula without its numbers."""
+    return _NUMBER.sub("#", formula)
 
 
 def labels_of(panel: Panel, design: CampaignDesign, labels: Double | None) -> Double:

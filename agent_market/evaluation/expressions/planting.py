@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
-from agent_market.errors import DataError
+from agent_market.evaluation.expressions.layout import scope_of
 from agent_market.evaluation.expressions.scoring import CLIP, Double
 from agent_market.expressions.evaluator import Evaluator
 from agent_market.expressions.nodes import Node
 from agent_market.expressions.panel import Panel
+from agent_market.expressions.parser import check_expression
+from agent_market.expressions.scope import ExpressionBounds
 
-_ROUNDS = 200
-_TOLERANCE = 1e-12
+_CHUNK = 96
 _PRICES = ("open", "high", "low", "close")
 
 
@@ -32,36 +36,43 @@ def plant_expression(panel: Panel, node: Node, strength: float) -> Panel:
     strength : float
         Drift of one standard deviation of u, in volatilities.
 
-    Raises
-    ------
-    DataError
-        The expression does not settle.
-
     Notes
     -----
     The drift of a candle is a function of the candles before it, so there is exactly one such
-    market. It is found by rounds: each computes the expression on the prices of the round before,
-    and once nothing changes any more the prices are those.
+    market. It is found chunk by chunk, in rounds: each computes the expression on the prices of the
+    round before, which makes one more row final at least, and most of them at once.
     """
     returns = np.diff(np.log(panel.series["close"].astype(np.float64)), axis=1)
     volatility = np.nanstd(returns, axis=1, keepdims=True)
     values = next(Evaluator(panel).evaluate([node]))
     center = np.nanmean(values, axis=1, keepdims=True)
-    scale = np.nanstd(values, axis=1, keepdims=True)
-    drift, planted = np.zeros(panel.shape), panel
-    for _ in range(_ROUNDS):
-        values = next(Evaluator(planted).evaluate([node]))
-        u = np.nan_to_num(np.clip((values - center) / scale, -CLIP, CLIP))
-        found = np.zeros(panel.shape)
-        found[:, 1:] = np.cumsum(strength * volatility * u[:, :-1], axis=1)
-        change = float(np.abs(found - drift).max())
-        drift, planted = found, _drifted(panel, found)
-        if change < _TOLERANCE:
-            return planted
-    raise DataError(
-        f"the planted expression still moves prices by {change:.2g} after {_ROUNDS} rounds. Plant "
-        "one that does not jump with its own rounding, or a weaker one."
-    )
+    deviation = np.nanstd(values, axis=1, keepdims=True)
+    lookback = check_expression(node, scope_of(panel, ExpressionBounds())).lookback
+    drift, n_rows = np.zeros(panel.shape), panel.shape[1]
+    steps_of = partial(_steps, node, center, deviation, strength * volatility)
+    for first in range(0, n_rows, _CHUNK):
+        span = slice(max(0, first - lookback - 2), min(n_rows, first + _CHUNK))
+        part = panel.rows(span.start, span.stop)
+        _settle(part, steps_of, drift[:, span], first - span.start)
+        drift[:, span.stop :] = drift[:, span.stop - 1 : span.stop]
+    return _drifted(panel, drift)
+
+
+def _steps(node: Node, center: Double, deviation: Double, size: Double, panel: Panel) -> Double:
+    """Return what each row adds to the price of the next one."""
+    values = next(Evaluator(panel).evaluate([node]))
+    return np.asarray(size * np.nan_to_num(np.clip((values - center) / deviation, -CLIP, CLIP)))
+
+
+def _settle(part: Panel, steps_of: Callable[[Panel], Double], drift: Double, first: int) -> None:
+    """Fill the cumulative drift of a part's rows from `first` on; those before are settled."""
+    for _ in range(part.shape[1] - first + 1):
+        steps = steps_of(_drifted(part, drift))
+        start = max(first, 1)
+        before = drift[:, start:].copy()
+        drift[:, start:] = drift[:, start - 1 : start] + np.cumsum(steps[:, start - 1 : -1], axis=1)
+        if np.array_equal(before, drift[:, start:]):
+            return
 
 
 def _drifted(panel: Panel, drift: Double) -> Panel:

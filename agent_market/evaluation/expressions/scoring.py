@@ -38,6 +38,7 @@ Double = npt.NDArray[np.float64]
 CLIP = 3.0
 LEAST_COVERAGE = 0.9
 _LEAST_ROWS = 30
+_STANDARD_ERRORS = 3.0
 
 
 class Score(NamedTuple):
@@ -60,6 +61,11 @@ class Score(NamedTuple):
     def is_valid(self) -> bool:
         """Whether there is a t value."""
         return math.isfinite(self.t)
+
+    @property
+    def lower_ic(self) -> float:
+        """The coefficient without its sign, less three standard errors: ic / t is one."""
+        return abs(self.ic) - _STANDARD_ERRORS * abs(self.ic / self.t) if self.t else -math.inf
 
 
 class Scorer:

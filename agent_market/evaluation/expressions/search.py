@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,13 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from agent_market.errors import ConfigError, StateCorrupt
-from agent_market.evaluation.expressions.campaign import Campaign, fitness
+from agent_market.evaluation.expressions.campaign import (
+    ALIKE,
+    COMPLEXITY,
+    Campaign,
+    fitness,
+    form_of,
+)
 from agent_market.evaluation.expressions.records import Trial
 from agent_market.expressions.canonical import expression_hash
 from agent_market.expressions.nodes import Node
@@ -45,7 +52,7 @@ class SearchSettings(Section):
     tournament : how many compete to be a parent.
     migration_generations : generations between visits.
     depth : of expressions drawn anew.
-    complexity : taken from |t| for each node.
+    complexity : taken from the information coefficient for each node.
     """
 
     seed: int = Field(default=7, ge=0)
@@ -55,7 +62,7 @@ class SearchSettings(Section):
     tournament: int = Field(default=5, ge=1)
     migration_generations: int = Field(default=8, ge=1)
     depth: int = Field(default=4, ge=1)
-    complexity: float = Field(default=0.03, ge=0)
+    complexity: float = Field(default=COMPLEXITY, ge=0)
 
 
 class Progress(NamedTuple):
@@ -181,6 +188,8 @@ class Search:
 
     def _child(self, island: list[_Member]) -> Node | None:
         vary = self._variation
+        if not island:  # the others had all there is
+            return vary.sample(self._settings.depth)
         parent = self._parent(island)
         makers: tuple[tuple[float, Callable[[], Node | None]], ...] = (
             (0.30, lambda: vary.crossover(parent, self._parent(island))),
@@ -230,14 +239,25 @@ class Search:
 
 
 def _survivors(members: list[_Member], size: int) -> list[_Member]:
-    """Return the fittest, in order, one of those that have the same values."""
-    kept: dict[float | str, _Member] = {}
+    """Return the fittest, in order: one of the same values, and few that differ in numbers alone.
+
+    Else an island fills with one formula in all its windows, and has nothing left to cross.
+    """
+    values: set[float | str] = set()
+    forms: Counter[str] = Counter()
+    kept: list[_Member] = []
     for member in sorted(members, key=lambda each: (-each.fitness, each.trial.formula)):
-        t = member.trial.score.t
-        key = round(abs(t), _SAME_T) if math.isfinite(t) else member.trial.formula
-        if kept.setdefault(key, member) is member and len(kept) == size:
+        t, formula = member.trial.score.t, member.trial.formula
+        value = round(abs(t), _SAME_T) if math.isfinite(t) else formula
+        form = form_of(formula)
+        if value in values or forms[form] == ALIKE:
+            continue
+        values.add(value)
+        forms[form] += 1
+        kept.append(member)
+        if len(kept) == size:
             break
-    return list(kept.values())
+    return kept
 
 
 def _read(path: Path, settings: SearchSettings) -> _State:

@@ -1,0 +1,131 @@
+"""Search without a language model: seeded, resumable, finds what is there and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent_market.errors import ConfigError, StateCorrupt
+from agent_market.evaluation.expressions.campaign import Campaign
+from agent_market.evaluation.expressions.layout import layout_of
+from agent_market.evaluation.expressions.search import STATE, Search, SearchSettings
+from agent_market.expressions import ExpressionBounds
+from agent_market.expressions.panel import Panel
+from benchmarks.expression_search import count_of_pools, planted_search
+from tests.evaluation.expressions.conftest import DESIGN, make_walk
+from tests.evaluation.expressions.test_expression_campaign import with_other_rows_from
+
+SETTINGS = SearchSettings(seed=3, max_evaluations=300, n_islands=2, island_size=30)
+
+
+def searched(folder: Path, panel: Panel, settings: SearchSettings = SETTINGS, threads: int = 1):
+    campaign = Campaign(folder, panel, DESIGN, threads=threads)
+    search = Search(campaign, settings)
+    return campaign, search, list(search.run())
+
+
+def bytes_of(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "trials.jsonl").read_bytes(), (folder / STATE).read_bytes()
+
+
+def test_one_seed_gives_the_same_bytes_on_one_thread_or_two(tmp_path: Path) -> None:
+    panel = make_walk(1)
+    for name, threads in (("one", 1), ("two", 2)):
+        searched(tmp_path / name, panel, threads=threads)
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+
+
+def test_another_seed_searches_elsewhere(tmp_path: Path) -> None:
+    panel = make_walk(1)
+    one, _, _ = searched(tmp_path / "one", panel)
+    other, _, _ = searched(tmp_path / "other", panel, SETTINGS.model_copy(update={"seed": 4}))
+    assert len(set(one.trials) & set(other.trials)) < 60
+
+
+def test_every_evaluation_is_another_expression_and_all_are_counted(tmp_path: Path) -> None:
+    campaign, search, progress = searched(tmp_path, make_walk(2))
+    assert len(campaign.trials) == search.n_evaluations == SETTINGS.max_evaluations
+    assert [each.n_evaluations for each in progress] == [60, 120, 180, 240, 300]
+    assert progress[-1].best == search.best
+
+
+def test_scores_of_the_best_never_fall(tmp_path: Path) -> None:
+    _, _, progress = searched(tmp_path, make_walk(3))
+    bounds = [each.best.score.lower_ic for each in progress if each.best is not None]
+    assert bounds[-1] > bounds[0]
+
+
+def test_a_search_begun_again_ends_with_the_bytes_of_one_that_was_not(tmp_path: Path) -> None:
+    panel = make_walk(4)
+    searched(tmp_path / "one", panel)
+    for stop in (1, 3, None):
+        campaign = Campaign(tmp_path / "parts", panel, DESIGN)
+        for n_generations, _ in enumerate(Search(campaign, SETTINGS).run(), 1):
+            if n_generations == stop:
+                break
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "parts")
+
+
+def test_trials_of_others_in_between_change_nothing_that_is_drawn(tmp_path: Path) -> None:
+    """A language model may propose to the same campaign between two searches' lives."""
+    panel = make_walk(4)
+    campaign = Campaign(tmp_path, panel, DESIGN)
+    next(Search(campaign, SETTINGS).run())
+    campaign.score([campaign.parse("ts_zscore(volume, 77)")])
+    search = Search(Campaign(tmp_path, panel, DESIGN), SETTINGS)
+    list(search.run())
+    assert search.n_evaluations == SETTINGS.max_evaluations
+    assert len(Campaign(tmp_path, panel, DESIGN).trials) == SETTINGS.max_evaluations + 1
+
+
+def test_no_row_after_the_search_changes_what_is_drawn(tmp_path: Path) -> None:
+    panel = make_walk(5)
+    layout = layout_of(panel.shape[1], panel.timeframe, DESIGN)
+    searched(tmp_path / "one", panel)
+    searched(tmp_path / "other", with_other_rows_from(panel, layout.search.stop))
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "other")
+
+
+def test_a_search_ends_where_there_is_nothing_new(tmp_path: Path) -> None:
+    design = DESIGN.model_copy(update={"bounds": ExpressionBounds(max_depth=1, max_nodes=1)})
+    campaign = Campaign(tmp_path, make_walk(6), design)
+    list(Search(campaign, SETTINGS).run())
+    assert [trial.formula for trial in campaign.trials.values()] == ["returns"]
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    campaign, _, _ = searched(tmp_path, make_walk(1))
+    with pytest.raises(ConfigError, match="a search with other settings"):
+        Search(campaign, SETTINGS.model_copy(update={"tournament": 2}))
+
+
+def test_a_damaged_state_is_reported(tmp_path: Path) -> None:
+    campaign, _, _ = searched(tmp_path, make_walk(1))
+    (tmp_path / STATE).write_text("{}")
+    with pytest.raises(StateCorrupt, match="no state of a search"):
+        Search(campaign, SETTINGS)
+
+
+def test_a_planted_formula_is_found(tmp_path: Path) -> None:
+    """A part of what `benchmarks/expression_search.py` measures; the whole of it is slow."""
+    found = planted_search(tmp_path, seed=1, days=60, max_evaluations=4000, strength=0.08)
+    assert found["share_of_truth"] >= 0.75, found
+
+
+@pytest.mark.slow
+def test_a_planted_formula_is_found_with_nine_tenths_of_its_coefficient(tmp_path: Path) -> None:
+    found = planted_search(tmp_path, seed=1, threads=2)
+    assert found["share_of_truth"] >= 0.9, found
+    assert found["seconds"] <= 180, found
+
+
+def test_markets_without_alpha_leave_the_pool_empty(tmp_path: Path) -> None:
+    found = count_of_pools(tmp_path, seeds=range(8), max_evaluations=300)
+    assert found["not_empty"] <= 1, found
+
+
+@pytest.mark.slow
+def test_a_hundred_markets_without_alpha_leave_the_pool_empty(tmp_path: Path) -> None:
+    found = count_of_pools(tmp_path, seeds=range(100))
+    assert found["not_empty"] <= 5, found
