@@ -185,7 +185,7 @@ def run_engine(engine: str, rounds: int) -> dict[str, Any]:
 def _seconds_of(batch: Callable[[], Iterator[np.ndarray]]) -> tuple[float, float, np.ndarray]:
     """Return wall and CPU seconds of a batch, and some of its values."""
     wall, cpu = time.perf_counter(), time.process_time()
-    sample = np.array([np.asarray(values)[:, _COMPARED] for values in batch()])
+    sample = np.array([np.asarray(values)[:, _COMPARED].copy() for values in batch()])
     return time.perf_counter() - wall, time.process_time() - cpu, sample
 
 
