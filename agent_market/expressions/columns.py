@@ -1,62 +1,61 @@
-"""Expressions as columns of candle frames, the form in which FreqAI takes features."""
+"""Expressions as columns of one pair's candles."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from agent_market.expressions.evaluator import Evaluator
-from agent_market.expressions.nodes import Feature, Node, walk
-from agent_market.expressions.panel import candle_number, panel_of_candles
+from agent_market.expressions.nodes import Node
+from agent_market.expressions.panel import panel_of_candles
+from agent_market.market.candles import timeframe_seconds
 
-PREFIX = "%-"
+_CANDLE = ["date", "open", "high", "low", "close", "volume"]
 
 
 def expression_columns(
-    candles: Mapping[str, pd.DataFrame],
+    nodes: Mapping[str, Node],
+    candles: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame],
     timeframe: str,
-    expressions: Mapping[str, Node],
     *,
+    pair: str,
     funding: Mapping[str, pd.DataFrame] | None = None,
-) -> dict[str, pd.DataFrame]:
-    """Return each pair's values of named expressions, in columns such as `%-expr_1a2b3c4d`.
+) -> pd.DataFrame:
+    """Return the value of each expression for one pair, a column a name, the index of `candles`.
 
     Parameters
     ----------
-    candles : mapping of pair to DataFrame
-        Of `timeframe`, in Freqtrade's columns, with the features that expressions name. Expressions
-        that compare pairs compare these, so give all pairs the campaign had.
-    expressions : mapping of str to Node
-        By name, as `AcceptedExpressions.nodes` returns them.
+    nodes : mapping of name to Node
+    candles : DataFrame of shape (n_rows, ...)
+        Of the pair: `date` (open time, UTC), open, high, low, close, volume; ascending.
+    others : mapping of pair to DataFrame
+        Candles of the pairs that operators over pairs see beside this one; what lies outside the
+        dates of `candles` is not used.
     funding : mapping of pair to DataFrame, optional
-        See `panel_of_candles`.
+        Freqtrade's funding files.
 
-    Returns
-    -------
-    dict of str to DataFrame
-        By pair; one row a candle of that pair's frame, on its index. NaN until there is as much
-        history as the expression looks back.
+    Raises
+    ------
+    DataError
+        The candles are no ascending candles of the timeframe, or a series is not there.
 
     Notes
     -----
-    Information time: row t uses candles that have closed when its own does, of all pairs.
+    Information time: row t uses candles that have closed when candle t closes.
     """
-    panel = panel_of_candles(
-        candles, timeframe, funding=funding, features=_features(list(expressions.values()))
-    )
-    values = list(Evaluator(panel).evaluate(list(expressions.values())))
-    result = {}
-    for row, (pair, frame) in enumerate(candles.items()):
-        places = [candle_number(date, timeframe) - panel.first_candle for date in frame["date"]]
-        columns = {
-            f"{PREFIX}{name}": each[row, places]
-            for name, each in zip(expressions, values, strict=True)
-        }
-        result[pair] = pd.DataFrame(columns, index=frame.index)
-    return result
-
-
-def _features(expressions: Sequence[Node]) -> list[str]:
-    parts = (part for node in expressions for part in walk(node))
-    return sorted({part.name for part in parts if isinstance(part, Feature)})
+    dates = candles["date"]
+    frames = {pair: candles[_CANDLE]}
+    for name, frame in others.items():
+        inside = (frame["date"] >= dates.iloc[0]) & (frame["date"] <= dates.iloc[-1])
+        frames[name] = frame.loc[inside, _CANDLE]
+    panel = panel_of_candles(frames, timeframe, funding=funding)
+    # the panel begins with the first candle of the pair
+    step = pd.Timedelta(seconds=timeframe_seconds(timeframe))
+    rows: npt.NDArray[np.int64] = ((dates - dates.iloc[0]) // step).to_numpy(np.int64)
+    values = Evaluator(panel).evaluate(list(nodes.values()))
+    columns = {name: array[0][rows] for name, array in zip(nodes, values, strict=True)}
+    return pd.DataFrame(columns, index=candles.index)
