@@ -6,6 +6,7 @@ A baseline without a model: it knows no grammar ("not hacked" reads as bad) and 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,11 @@ def score_headline(headline: str) -> float:
 
 
 def add_headline_features(
-    candles: pd.DataFrame, news: pd.DataFrame, symbol: str, timeframe: str
+    candles: pd.DataFrame,
+    news: pd.DataFrame,
+    symbol: str,
+    timeframe: str,
+    score: Callable[[str], float] = score_headline,
 ) -> pd.DataFrame:
     """Return `candles` with the sentiment of what was published about a coin.
 
@@ -59,6 +64,8 @@ def add_headline_features(
         Coin, such as `BTC`.
     timeframe : str
         Of the candles.
+    score : callable
+        Takes a headline, returns how good it reads; each must follow from its own text alone.
 
     Notes
     -----
@@ -74,7 +81,5 @@ def add_headline_features(
         first = int(closes.searchsorted(published))
         last = int(closes.searchsorted(published + reach_of(SENTIMENT_HALF_LIFE_CANDLES) * candle))
         age = np.asarray((closes[first:last] - published) / candle, dtype=np.float64)
-        sentiment[first:last] += score_headline(headline) * 0.5 ** (
-            age / SENTIMENT_HALF_LIFE_CANDLES
-        )
+        sentiment[first:last] += score(headline) * 0.5 ** (age / SENTIMENT_HALF_LIFE_CANDLES)
     return candles.assign(**{"%-news_sentiment": sentiment})

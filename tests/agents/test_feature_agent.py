@@ -21,6 +21,7 @@ from agents.feature_agent import (
     Limits,
     Space,
     Trial,
+    available_groups,
     propose_by_search,
     read_proposal,
 )
@@ -230,8 +231,13 @@ def test_that_the_command_writes_what_a_strategy_reads(market: Path, tmp_path: P
     assert {name.split("_")[0] for name in names} == {f"%-{name}" for name in found.groups}
 
 
-def test_that_an_unknown_group_is_one_line(tmp_path: Path, market: Path) -> None:
-    run = _command(market, tmp_path, "--group", "flwo")
-    assert run.returncode == 2
-    assert "error: unknown group 'flwo'. Known: returns" in run.stderr
-    assert "Traceback" not in run.stderr
+def test_that_only_groups_whose_data_are_there_are_tried(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    assert set(available_groups(config)) == set(GROUPS)
+    bare = {**config, "datadir": str(tmp_path)}
+    missing = {"funding", "basis", "crowding", "flow", "news", "embedding"}
+    assert set(GROUPS) - set(available_groups(bare)) == missing
+    assert list(available_groups(bare, ["flow", "candle"])) == ["candle", "flow"]
+    with pytest.raises(ConfigError, match=r"unknown group 'flwo'. Known: returns"):
+        list(available_groups(config, ["flwo"]))

@@ -73,3 +73,11 @@ def test_that_later_headlines_change_nothing() -> None:
     known = _sentiment(candles, _news(*rows[:3]))
     pd.testing.assert_series_equal(known[:250], whole[:250], check_exact=True)
     assert whole[252] != known[252]
+
+
+def test_that_another_score_takes_the_place_of_the_word_list() -> None:
+    candles = random_candles(60)
+    news = _news((candles["date"][10], "Coin soars", ["BTC"]))
+    ours = add_headline_features(candles, news, "BTC", "5m")["%-news_sentiment"]
+    other = add_headline_features(candles, news, "BTC", "5m", lambda text: 2.0 * len(text))
+    np.testing.assert_allclose(other["%-news_sentiment"], ours * 20 / 0.85)
