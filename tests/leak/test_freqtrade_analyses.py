@@ -5,21 +5,28 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from agent_market.features import GROUPS, FeatureSet, write_feature_set
 from tests.conftest import SmallMarket
 from tests.freqtrade_process import overlay, run_freqtrade
 
 
 @pytest.mark.timeout(600)
-def test_that_lookahead_analysis_finds_no_bias(small_market: SmallMarket, tmp_path: Path) -> None:
+@pytest.mark.parametrize("features", ["own", "every group"])
+def test_that_lookahead_analysis_finds_no_bias(
+    small_market: SmallMarket, tmp_path: Path, features: str
+) -> None:
     result = tmp_path / "lookahead.csv"
+    chosen = [] if features == "own" else [_every_group(tmp_path)]
     run = run_freqtrade(
         "lookahead-analysis",
-        [small_market.config],
+        [small_market.config, *chosen],
         *["--datadir", str(small_market.datadir), "--timerange", "20250120-20250127"],
         *["--targeted-trade-amount", "6", "--minimum-trade-amount", "3"],
         *["--lookahead-analysis-exportfilename", str(result)],
     )
     assert result.is_file(), run.stdout[-3000:] + run.stderr[-3000:]
+    if chosen:  # six days of training and the memory of the longest group
+        assert f"for freqai on 5m to {6 * 288 + GROUPS['regime'].memory(12, '5m')}" in run.stderr
     row = pd.read_csv(result).iloc[0]
     assert row["total_signals"] >= 3
     assert not row["has_bias"], row.to_dict()
@@ -43,3 +50,17 @@ def test_that_recursive_analysis_finds_no_bias(small_market: SmallMarket, tmp_pa
     log = " ".join((run.stdout + run.stderr).split())
     assert "No variance on indicator(s) found due to recursive formula" in log, log[-3000:]
     assert "No lookahead bias on indicators found" in log, log[-3000:]
+
+
+def _every_group(folder: Path) -> Path:
+    """Return a configuration that turns on all groups, each standardized where it can be."""
+    chosen = FeatureSet(
+        groups=tuple(GROUPS),
+        standardization={"volume": "rank", "news": "winsorize", "crowding": "zscore"},
+        periods=(12,),
+        timeframes=("5m", "1h"),
+        correlated_pairs=("BTC/USDT:USDT",),
+    )
+    write_feature_set(folder / "features.json", chosen)
+    features = {"freqai": {"feature_set_file": str(folder / "features.json")}}
+    return overlay(folder / "every_group.json", features)
