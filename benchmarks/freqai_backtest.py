@@ -38,7 +38,7 @@ PAIRS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "LTC/USDT:USDT")
 PARAMETERS = {"n_estimators": 400, "learning_rate": 0.02, "random_state": 7}
 LIGHTGBM_DEFAULTS = {
     "num_leaves": 31,
-    "min_data_in_leaf": 20,
+    "extra_trees": False,
     "max_bin": 255,
     "feature_fraction": 1.0,
 }
