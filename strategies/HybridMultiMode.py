@@ -74,11 +74,13 @@ class HybridMultiMode(IStrategy):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.settings = settings_of(config)
-        self.feature_set = feature_set_of(config, self.timeframe)
+        # Freqtrade lays the configured timeframe over the class's once the strategy is made
+        timeframe = config.get("timeframe", self.timeframe)
+        self.feature_set = feature_set_of(config, timeframe)
         if self.feature_set is not None:
-            memory = self.feature_set.memory(self.timeframe)
+            memory = self.feature_set.memory(timeframe)
             self.startup_candle_count = max(self.startup_candle_count, memory)
-        self.expressions = expression_features_of(config, self.timeframe)
+        self.expressions = expression_features_of(config, timeframe)
         if self.expressions is not None:
             memory = self.expressions.lookback
             self.startup_candle_count = max(self.startup_candle_count, memory)

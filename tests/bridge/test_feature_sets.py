@@ -79,6 +79,13 @@ def test_that_the_file_decides_columns_parameters_and_startup(tmp_path: Path) ->
     assert strategy.startup_candle_count == CHOSEN.memory("5m") == 984
 
 
+def test_that_the_configured_timeframe_counts_and_not_that_of_the_class(tmp_path: Path) -> None:
+    hourly = CHOSEN.model_copy(update={"timeframes": ("1h",)})
+    write_feature_set(tmp_path / "freqai_features.json", hourly)
+    config = {**_config(tmp_path), "timeframe": "1h"}
+    assert _strategy(config).feature_set.content() == hourly.content()
+
+
 def test_that_a_mistake_stops_freqtrade_with_file_and_key(tmp_path: Path) -> None:
     path = tmp_path / "freqai_features.json"
     path.write_text(json.dumps({**CHOSEN.content(), "groups": ["momentun"]}))
