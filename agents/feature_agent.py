@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from agent_market.bridge import load_plans
@@ -24,6 +26,7 @@ from agent_market.evaluation.training.inner_folds import inner_folds
 from agent_market.evaluation.training.scored_rows import scored_rows
 from agent_market.features import (
     GROUPS,
+    FeatureGroup,
     FeatureInputs,
     FeatureSet,
     compute_group,
@@ -32,7 +35,7 @@ from agent_market.features import (
 from agent_market.learning.checks import check_locality
 from agent_market.learning.window_model import ModelSpec
 from agent_market.learning.window_plan import PairPlan
-from agent_market.market.candles import read_candles
+from agent_market.market.candles import CandleKind, read_candles
 from agent_market.market.sidedata import read_side
 
 N_FOLDS = 3
@@ -206,17 +209,11 @@ class FeatureAgent:
         pair = self.config["exchange"]["pair_whitelist"][0]
         timeframe = self.config["timeframe"]
         inputs = _stored_inputs(self.config, pair, timeframe, self.space.correlated_pairs)
-        for name in self.space.groups:
-            group, period = GROUPS[name], max(self.space.periods)
+        period = max(self.space.periods)
+        for group in (GROUPS[name] for name in self.space.groups):
             rows = 2 * group.memory(period, timeframe) + _CHECKED_ROWS
-            check_locality(
-                lambda frame, group=group, period=period: compute_group(
-                    group, replace(inputs, candles=frame), period
-                ),
-                inputs.candles.iloc[-rows:],
-                0,
-                n_probes=_PROBES,
-            )
+            compute = partial(_computed, group, period, inputs)
+            check_locality(compute, inputs.candles.iloc[-rows:], 0, n_probes=_PROBES)
 
     def _superset(self, chosen: FeatureSet) -> list[PairPlan]:
         """Return plans with the columns of all groups, standardized as the set wants it."""
@@ -399,18 +396,25 @@ def _is_missing(name: str, plan: PairPlan) -> bool:
     return bool((np.isnan(values).mean(axis=0) > _MOST_MISSING).all())
 
 
+def _computed(
+    group: FeatureGroup, period: int, inputs: FeatureInputs, candles: pd.DataFrame
+) -> pd.DataFrame:
+    return compute_group(group, replace(inputs, candles=candles), period)
+
+
 def _stored_inputs(
     config: Mapping[str, Any], pair: str, timeframe: str, peers: tuple[str, ...]
 ) -> FeatureInputs:
     """Return inputs that are read from the data directory, without Freqtrade."""
     datadir = Path(config["datadir"])
-    traded = "futures" if config.get("trading_mode") == "futures" else "spot"
+    traded: CandleKind = "futures" if config.get("trading_mode") == "futures" else "spot"
+    kinds: dict[str, CandleKind] = {"": traded, "funding_rate": "funding_rate", "mark": "mark"}
     return FeatureInputs(
         candles=read_candles(datadir, pair, timeframe, traded),
         pair=pair,
         timeframe=timeframe,
         peers=peers,
-        candles_of=lambda name, length, kind: read_candles(datadir, name, length, kind or traded),
+        candles_of=lambda name, length, kind: read_candles(datadir, name, length, kinds[kind]),
         side_of=lambda kind, name: read_side(datadir, kind, name),
     )
 
