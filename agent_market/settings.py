@@ -212,6 +212,15 @@ class LearningSettings(Section):
     conformal: ConformalSettings = ConformalSettings()
 
 
+class ExpressionSettings(Section):
+    """How alpha expressions are evaluated.
+
+    memory_mb : that values in use, and values kept for what comes next, may take together.
+    """
+
+    memory_mb: int = Field(default=1024, ge=64)
+
+
 class LlmSettings(Section):
     """The language model that agents may ask, over OpenAI's protocol.
 
@@ -272,6 +281,7 @@ class AgentMarketSettings(Section):
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
     learning: LearningSettings = LearningSettings()
+    expressions: ExpressionSettings = ExpressionSettings()
     llm: LlmSettings = LlmSettings()
     flow: FlowSettings = FlowSettings()
 

@@ -9,6 +9,7 @@ import pandas as pd
 from freqtrade.exceptions import OperationalException
 from freqtrade.strategy import IStrategy
 
+from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.feature_sets import feature_inputs
 from agent_market.errors import AgentMarketError
 from agent_market.expressions import Node, Scope, check_expression
@@ -61,6 +62,7 @@ class ExpressionFeatures:
                 inputs.timeframe,
                 pair=inputs.pair,
                 funding=funding,
+                memory_bytes=settings_of(strategy.config).expressions.memory_mb << 20,
             )
         except AgentMarketError as error:
             raise OperationalException(f"{inputs.pair}: {FILE_NAME}: {error}") from error

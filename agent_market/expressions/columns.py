@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agent_market.expressions.evaluator import Evaluator
+from agent_market.expressions.evaluator import MEMORY_BYTES, Evaluator
 from agent_market.expressions.nodes import Node
 from agent_market.expressions.panel import panel_of_candles
 from agent_market.market.candles import timeframe_seconds
@@ -24,6 +24,7 @@ def expression_columns(
     *,
     pair: str,
     funding: Mapping[str, pd.DataFrame] | None = None,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> pd.DataFrame:
     """Return the value of each expression for one pair, a column a name, the index of `candles`.
 
@@ -37,6 +38,9 @@ def expression_columns(
         dates of `candles` is not used.
     funding : mapping of pair to DataFrame, optional
         Freqtrade's funding files.
+
+    memory_bytes : int
+        Of the evaluator.
 
     Raises
     ------
@@ -56,6 +60,6 @@ def expression_columns(
     # the panel begins with the first candle of the pair
     step = pd.Timedelta(seconds=timeframe_seconds(timeframe))
     rows: npt.NDArray[np.int64] = ((dates - dates.iloc[0]) // step).to_numpy(np.int64)
-    values = Evaluator(panel).evaluate(list(nodes.values()))
+    values = Evaluator(panel, memory_bytes).evaluate(list(nodes.values()))
     columns = {name: array[0][rows] for name, array in zip(nodes, values, strict=True)}
     return pd.DataFrame(columns, index=candles.index)
