@@ -7,7 +7,7 @@ second run trains, and what is left of the ratio where ours takes LightGBM's own
 parameters that are not given. Writes `benchmarks/results/freqai_backtest.json`. Budgets: ratio
 >= 5, information coefficient not lower, a second run trains in <= 1 s, disk <= 1/20.
 
-    python benchmarks/freqai_backtest.py --datadir ../shared/data/futures_2023_24
+    python benchmarks/freqai_backtest.py --datadir DIRECTORY
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Run:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--datadir", type=Path, required=True)
+    parser.add_argument("--datadir", type=Path, default=Path("../shared/data/futures_2023_24"))
     parser.add_argument("--timerange", default="20240101-20240401")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

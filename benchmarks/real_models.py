@@ -6,7 +6,7 @@ whose predictions equal those of `freqtrade backtesting`; FreqAI's own run in a 
 model's defaults, but for the number of rounds of the boosted trees. Writes
 `benchmarks/results/real_models.json` and prints the table of docs/model-skill.md.
 
-    python benchmarks/real_models.py --data ../shared/data
+    python benchmarks/real_models.py --data DIRECTORY
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ MARKETS = (
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--only", default="", help="names of models, comma separated")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
