@@ -70,7 +70,7 @@ from agent_market.store import AppendLog, hash_bytes, hash_json, read_json, writ
 VAULT = "vault.json"
 ALIKE = 3
 """Expressions that differ in their numbers alone, and are looked at side by side."""
-COMPLEXITY = 1e-4
+COMPLEXITY = 3e-4
 """Information coefficient that a node must be worth."""
 
 _DESIGN, _TRIALS, _DECISIONS = "design.json", "trials.jsonl", "decisions.jsonl"

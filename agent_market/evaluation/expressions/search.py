@@ -40,8 +40,10 @@ from agent_market.store import read_json, write_json
 
 STATE = "search.json"
 _TRIES = 20
-_SAME_T = 9
-"""Digits of t by which two expressions count as the same values, rounding left out."""
+_ALIKE_IC = 0.002
+"""Coefficients nearer than that, fold by fold, count as those of one behavior."""
+_FIRST_DRAWS = 3
+"""Expressions drawn for each that the first generation keeps."""
 
 
 class SearchSettings(Section):
@@ -59,7 +61,7 @@ class SearchSettings(Section):
     max_evaluations: int = Field(default=20_000, ge=1)
     n_islands: int = Field(default=4, ge=1)
     island_size: int = Field(default=100, ge=2)
-    tournament: int = Field(default=5, ge=1)
+    tournament: int = Field(default=3, ge=1)
     migration_generations: int = Field(default=8, ge=1)
     depth: int = Field(default=4, ge=1)
     complexity: float = Field(default=COMPLEXITY, ge=0)
@@ -145,6 +147,7 @@ class Search:
         return self._grown(
             [[] for _ in range(self._settings.n_islands)],
             lambda _: self._variation.sample(int(self._rng.integers(2, depth + 2))),
+            _FIRST_DRAWS * self._settings.island_size,
         )
 
     def _next_generation(self) -> list[list[_Member]]:
@@ -155,13 +158,16 @@ class Search:
                 _survivors([*island, *best[k - 1]], self._settings.island_size)
                 for k, island in enumerate(islands)
             ]
-        return self._grown(islands, self._child)
+        return self._grown(islands, self._child, self._settings.island_size)
 
     def _grown(
-        self, islands: list[list[_Member]], make: Callable[[list[_Member]], Node | None]
+        self,
+        islands: list[list[_Member]],
+        make: Callable[[list[_Member]], Node | None],
+        size: int,
     ) -> list[list[_Member]]:
         """Return the islands after as many new members as there is room and budget for."""
-        drawn = [self._drawn(island, make) for island in islands]
+        drawn = [self._drawn(island, make, size) for island in islands]
         trials = iter(self._campaign.score(itertools.chain.from_iterable(drawn)))
         result = []
         for island, nodes in zip(islands, drawn, strict=True):
@@ -170,13 +176,13 @@ class Search:
         return result
 
     def _drawn(
-        self, island: list[_Member], make: Callable[[list[_Member]], Node | None]
+        self, island: list[_Member], make: Callable[[list[_Member]], Node | None], size: int
     ) -> list[Node]:
         """Return expressions never scored before, and count them."""
         nodes: list[Node] = []
-        for _ in range(_TRIES * self._settings.island_size):
+        for _ in range(_TRIES * size):
             left = self._settings.max_evaluations - self._n_evaluations
-            if len(nodes) == self._settings.island_size or not left:
+            if len(nodes) == size or not left:
                 break
             node = make(island)
             digest = expression_hash(node) if node is not None else ""
@@ -239,25 +245,32 @@ class Search:
 
 
 def _survivors(members: list[_Member], size: int) -> list[_Member]:
-    """Return the fittest, in order: one of the same values, and few that differ in numbers alone.
+    """Return the fittest, in order: one of a behavior, and few that differ in numbers alone.
 
     Else an island fills with one formula in all its windows, and has nothing left to cross.
     """
-    values: set[float | str] = set()
+    behaviors: set[tuple[int, ...] | str] = set()
     forms: Counter[str] = Counter()
     kept: list[_Member] = []
     for member in sorted(members, key=lambda each: (-each.fitness, each.trial.formula)):
-        t, formula = member.trial.score.t, member.trial.formula
-        value = round(abs(t), _SAME_T) if math.isfinite(t) else formula
-        form = form_of(formula)
-        if value in values or forms[form] == ALIKE:
+        behavior, form = _behavior(member.trial), form_of(member.trial.formula)
+        if behavior in behaviors or forms[form] == ALIKE:
             continue
-        values.add(value)
+        behaviors.add(behavior)
         forms[form] += 1
         kept.append(member)
         if len(kept) == size:
             break
     return kept
+
+
+def _behavior(trial: Trial) -> tuple[int, ...] | str:
+    """Return what two expressions of nearly the same values, or opposite ones, have in common."""
+    score = trial.score
+    if not score.is_valid:
+        return trial.formula
+    sign = math.copysign(1.0, score.ic)
+    return tuple(round(sign * ic / _ALIKE_IC) for ic in score.fold_ics)
 
 
 def _read(path: Path, settings: SearchSettings) -> _State:
