@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pydantic import ValidationError
 
@@ -144,6 +145,7 @@ class FeatureAgent:
         self.spec = spec
         self.folder = folder
         self._plans: dict[str, list[PairPlan]] = {}
+        self._empty: dict[str, set[str]] = {}
 
     def run(
         self,
@@ -197,12 +199,26 @@ class FeatureAgent:
                 "periods, timeframes or pairs."
             )
         for name in chosen.groups:
-            if all(_is_missing(name, plan) for plan in plans):
+            if name in self._empty_groups(plans):
                 raise ConfigError(
                     f"group {name}: no column has a value in enough rows of the training window, "
                     "of any pair. Leave it out, or mend its data."
                 )
         return n_columns
+
+    def _empty_groups(self, plans: Sequence[PairPlan]) -> set[str]:
+        key = plans[0].table.key
+        if key not in self._empty:
+            missing = [_missing_columns(plan) for plan in plans]
+            self._empty[key] = {
+                name
+                for name in self.space.groups
+                if all(
+                    columns[_of_group(name, plan)].all()
+                    for columns, plan in zip(missing, plans, strict=True)
+                )
+            }
+        return self._empty[key]
 
     def _check_locality(self) -> None:
         """Refuse a group whose value at a row changes with later rows."""
@@ -389,11 +405,11 @@ def _of_group(name: str, plan: PairPlan) -> list[int]:
     return [at for at, column in enumerate(plan.table.names) if column.startswith(prefix)]
 
 
-def _is_missing(name: str, plan: PairPlan) -> bool:
-    """Whether no column of a group has a value in enough rows of the first training window."""
+def _missing_columns(plan: PairPlan) -> npt.NDArray[np.bool_]:
+    """Return which columns miss a value in too many rows of the first training window."""
     first = min(plan.windows, key=lambda window: window.predict)
-    values = plan.table.read(*first.train)[:, _of_group(name, plan)]
-    return bool((np.isnan(values).mean(axis=0) > _MOST_MISSING).all())
+    values = plan.table.read(*first.train)
+    return np.asarray(np.isnan(values).mean(axis=0) > _MOST_MISSING)
 
 
 def _computed(

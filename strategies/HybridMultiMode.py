@@ -78,8 +78,9 @@ class HybridMultiMode(IStrategy):
         timeframe = config.get("timeframe", self.timeframe)
         self.feature_set = feature_set_of(config, timeframe)
         if self.feature_set is not None:
-            memory = self.feature_set.memory(timeframe)
-            self.startup_candle_count = max(self.startup_candle_count, memory)
+            n_shifts = config["freqai"]["feature_parameters"].get("include_shifted_candles", 0)
+            startup = self.feature_set.startup(timeframe, n_shifts)
+            self.startup_candle_count = max(self.startup_candle_count, startup)
         self.expressions = expression_features_of(config, timeframe)
         if self.expressions is not None:
             memory = self.expressions.lookback

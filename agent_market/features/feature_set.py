@@ -117,6 +117,14 @@ class FeatureSet(BaseModel):
             for period in self.periods
         )
 
+    def startup(self, timeframe: str, n_shifts: int) -> int:
+        """Return how many candles to load before the first row that is to have every feature.
+
+        Beside the memory, a candle for each of FreqAI's shifts, and one because the last candle of
+        a longer timeframe is still open.
+        """
+        return self.memory(timeframe) + n_shifts + 1
+
     def add(
         self, inputs: FeatureInputs, hook: Hook | str, period: int | None = None
     ) -> pd.DataFrame:

@@ -82,8 +82,8 @@ def regime(inputs: FeatureInputs) -> Columns:
 def flow(inputs: FeatureInputs) -> Columns:
     """Imbalance of taker volume in the candle, and its decayed mean.
 
-    Information time: row t uses side data with `available_at` up to its close, of rows t-29..t. NaN
-    unless the side data are of the candles' own timeframe.
+    Information time: row t uses side data with `available_at` up to its close, of rows t-29..t. On
+    candles longer than the side data's, each stands for the last span in its candle.
     """
     side = inputs.side_of(Need.ORDER_FLOW, inputs.pair)
     added = add_order_flow_features(inputs.candles, side, inputs.timeframe)

@@ -78,8 +78,10 @@ class Setup:
         features: Config = self.freqai.get("feature_parameters", {})
         periods: list[int] = features.get("indicator_periods_candles", [])
         chosen = read_feature_set(self.feature_set_file) if self.freqai else None
-        memory = 0 if chosen is None else chosen.memory(str(self.config.get("timeframe", "5m")))
-        return max(_startup_candle_count(self.strategy_file), memory, *periods, 0)
+        n_shifts = int(features.get("include_shifted_candles", 0))
+        timeframe = str(self.config.get("timeframe", "5m"))
+        startup = 0 if chosen is None else chosen.startup(timeframe, n_shifts)
+        return max(_startup_candle_count(self.strategy_file), startup, *periods, 0)
 
 
 def resolve(request: Request) -> Setup:

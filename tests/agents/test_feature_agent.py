@@ -1,9 +1,11 @@
 """The feature agent on a simulated market whose truth is known."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from agent_market.bridge import load_plans, model_spec, read_config
 from agent_market.errors import ConfigError
 from agent_market.features import GROUPS, FeatureInputs, FeatureSet, read_feature_set
+from agent_market.market.sidedata import read_side, write_side
 from agent_market.market.simulator import write_market
 from agent_market.settings import PlantedAlphaSettings, SimulatorSettings
 from agents import feature_agent
@@ -28,9 +31,9 @@ from agents.feature_agent import (
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAIRS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
-TIMERANGE = "20250112-20250114"
+TIMERANGE = "20250113-20250115"
 SPACE = Space(
-    groups=("returns", "candle", "calendar", "market", "flow"),
+    groups=("returns", "volume", "candle", "calendar", "market", "flow"),
     periods=(12, 24),
     opening_periods=(12,),
     timeframes=("5m", "1h"),
@@ -111,7 +114,7 @@ def test_that_the_group_that_predicts_is_found_and_scores_as_it_is_written(
 def test_that_a_trial_is_scored_on_its_own_columns_alone(config: dict[str, Any]) -> None:
     """The superset less what is excluded has the columns that the set alone has, pair by pair."""
     chosen = FeatureSet(
-        groups=("returns", "calendar", "flow"),
+        groups=("returns", "volume", "calendar", "flow"),
         periods=(24,),
         timeframes=("5m", "1h"),
         correlated_pairs=(PAIRS[0],),
@@ -123,6 +126,7 @@ def test_that_a_trial_is_scored_on_its_own_columns_alone(config: dict[str, Any])
         at = [superset.table.names.index(name) for name in plan.table.names]
         ours = superset.table.read(*superset.windows[0].train)[:, at]  # it loads more history
         np.testing.assert_array_equal(ours, plan.table.read(*plan.windows[0].train))
+        assert np.isfinite(ours).all(), "the strategy loads too few candles before training"
 
 
 def test_that_nothing_after_the_first_training_window_counts(
@@ -181,13 +185,25 @@ def test_that_refused_proposals_are_kept_with_their_reasons(config: dict[str, An
         narrow.run(1, 0, _proposing(OPENING))
 
 
+def test_that_a_group_without_values_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    datadir = shutil.copytree(config["datadir"], tmp_path / "market")
+    for pair in PAIRS:
+        write_side(datadir, "order_flow", pair, read_side(datadir, "order_flow", pair).iloc[:50])
+    empty = {**OPENING, "groups": ["candle", "flow"]}
+    full = {**OPENING, "groups": ["candle"]}
+    agent = _agent({**config, "datadir": datadir}, replace(SPACE, groups=("candle", "flow")))
+    trials = agent.run(2, 0, _proposing(empty, full)).trials
+    assert "group flow: no column has a value" in trials[0].refused
+    assert trials[1].score is not None
+
+
 def test_that_a_group_that_peeks_is_refused_before_anything_is_scored(
     config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def peek(inputs: FeatureInputs) -> dict[str, Any]:
         return {"next": inputs.candles["close"].shift(-1)}
 
-    peeking = feature_agent.replace(GROUPS["candle"], compute=peek)
+    peeking = replace(GROUPS["candle"], compute=peek)
     monkeypatch.setattr(feature_agent, "GROUPS", {**GROUPS, "candle": peeking})
     with pytest.raises(ConfigError, match="%-candle_next"):
         _agent(config).run(1, 0)

@@ -76,7 +76,7 @@ def test_that_the_file_decides_columns_parameters_and_startup(tmp_path: Path) ->
     assert parameters["indicator_periods_candles"] == [24]
     assert parameters["include_timeframes"] == ["5m"]
     assert parameters["include_corr_pairlist"] == []
-    assert strategy.startup_candle_count == CHOSEN.memory("5m") == 984
+    assert strategy.startup_candle_count == CHOSEN.memory("5m") + 2 == 986
 
 
 def test_that_the_configured_timeframe_counts_and_not_that_of_the_class(tmp_path: Path) -> None:

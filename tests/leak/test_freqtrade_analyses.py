@@ -25,8 +25,9 @@ def test_that_lookahead_analysis_finds_no_bias(
         *["--lookahead-analysis-exportfilename", str(result)],
     )
     assert result.is_file(), run.stdout[-3000:] + run.stderr[-3000:]
-    if chosen:  # six days of training and the memory of the longest group
-        assert f"for freqai on 5m to {6 * 288 + GROUPS['regime'].memory(12, '5m')}" in run.stderr
+    if chosen:  # six days of training, the memory of the longest group, a shift, an open candle
+        memory = GROUPS["regime"].memory(12, "5m")
+        assert f"for freqai on 5m to {6 * 288 + memory + 2}" in run.stderr
     row = pd.read_csv(result).iloc[0]
     assert row["total_signals"] >= 3
     assert not row["has_bias"], row.to_dict()
