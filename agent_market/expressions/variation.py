@@ -1,6 +1,6 @@
 """New expressions from old ones: mutation and crossover that keep units and bounds.
 
-Every change is made of a part of the same unit, and the result is checked by the language's own
+A part gives way to one of the same unit, mostly, and the result is checked by the language's own
 checker, so that nothing ill-formed comes out. One state of the generator gives one result.
 """
 
@@ -25,6 +25,7 @@ from agent_market.expressions.units import PLAIN, PRICE, VOLUME, Unit, result_un
 _TRIES = 8
 _WINDOW_SPREAD = 0.5
 _NEW_DEPTH = 3
+_ALIKE_SHARE = 0.7
 _T = TypeVar("_T")
 
 
@@ -56,7 +57,7 @@ class Variation:
         return canonical_form(sample_expression(self._rng, self._scope, depth=depth))
 
     def crossover(self, parent: Node, donor: Node) -> Node | None:
-        """Return `parent` with a part of `donor` in the place of one of the same unit.
+        """Return `parent` with a part of `donor` in the place of one of its own.
 
         None where that makes nothing new within the bounds, here and below.
         """
@@ -75,11 +76,11 @@ class Variation:
         return self._attempt(parent, lambda: self._with_moved_literal(parent))
 
     def hoist(self, parent: Node) -> Node | None:
-        """Return a part of `parent` that is a plain number, alone."""
-        return self._attempt(parent, lambda: self._part_alone(parent))
+        """Return `parent` with a part in the place of what was made of it."""
+        return self._attempt(parent, lambda: self._without_a_call(parent))
 
     def wrap(self, parent: Node) -> Node | None:
-        """Return `parent` as an argument of an operator drawn anew."""
+        """Return `parent` with a part as an argument of an operator drawn anew."""
         return self._attempt(parent, lambda: self._wrapped(parent))
 
     def _attempt(self, parent: Node, make: Callable[[], Node | None]) -> Node | None:
@@ -96,17 +97,21 @@ class Variation:
         return None
 
     def _crossed(self, parent: Node, donor: Node) -> Node | None:
-        site = self._pick(sites(parent))
-        parts = [part.node for part in sites(donor) if part.unit == site.unit]
+        site, is_alike = self._pick(sites(parent)), self._rng.random() < _ALIKE_SHARE
+        parts = [part.node for part in sites(donor) if part.unit == site.unit or not is_alike]
         return replace_at(parent, site.path, self._pick(parts)) if parts else None
 
-    def _with_new_part(self, parent: Node) -> Node | None:
+    def _with_new_part(self, parent: Node) -> Node:
         site = self._pick(sites(parent))
-        if site.unit not in (PLAIN, PRICE, VOLUME):
-            return None
         depth = int(self._rng.integers(1, _NEW_DEPTH + 1))
-        part = sample_expression(self._rng, self._scope, depth=depth, unit=site.unit)
-        return replace_at(parent, site.path, part)
+        return replace_at(parent, site.path, self._new_part(depth, site.unit))
+
+    def _new_part(self, depth: int, unit: Unit) -> Node:
+        """Return a part of `unit`, or now and then of another: many operators take any."""
+        units = [known for known in (PLAIN, PRICE, VOLUME) if self._leaves(known)]
+        if unit not in units or self._rng.random() >= _ALIKE_SHARE:
+            unit = self._pick(units)
+        return sample_expression(self._rng, self._scope, depth=depth, unit=unit)
 
     def _with_new_name(self, parent: Node) -> Node | None:
         site = self._pick(sites(parent))
@@ -143,15 +148,21 @@ class Variation:
             value = float(f"{constant.value * factor * self._pick((1, 1, 1, -1)):.2g}")
         return replace_at(parent, path, Constant(value))
 
-    def _part_alone(self, parent: Node) -> Node | None:
-        parts = [site.node for site in sites(parent) if site.unit == PLAIN and site.path]
-        return self._pick(parts) if parts else None
+    def _without_a_call(self, parent: Node) -> Node | None:
+        calls = [site for site in sites(parent) if len(sites(site.node)) > 1]
+        if not calls:
+            return None
+        site = self._pick(calls)
+        return replace_at(parent, site.path, self._pick(sites(site.node)[1:]).node)
 
     def _wrapped(self, parent: Node) -> Node | None:
-        """Return a drawn expression with `parent` in the place of a plain part at its edge."""
-        frame = sample_expression(self._rng, self._scope, depth=2)
-        edges = [site for site in sites(frame) if site.path and site.unit == PLAIN]
-        return replace_at(frame, self._pick(edges).path, parent) if edges else None
+        site = self._pick(sites(parent))
+        frame = self._new_part(2, site.unit)
+        edges = [edge for edge in sites(frame) if edge.path and edge.unit == site.unit]
+        if not edges:
+            return None
+        part = replace_at(frame, self._pick(edges).path, site.node)
+        return replace_at(parent, site.path, part)
 
     def _pick(self, choices: Sequence[_T]) -> _T:
         return choices[int(self._rng.integers(len(choices)))]

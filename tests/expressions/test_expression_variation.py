@@ -82,7 +82,18 @@ def test_crossover_brings_parts_of_the_donor() -> None:
     texts = {format_expression(c) for _ in range(60) if (c := vary.crossover(parent, donor))}
     assert "rank(ts_sum(volume, 7))" in texts
     assert "ts_zscore(rank(ts_sum(volume, 7)), 12)" in texts
-    assert not any("ts_zscore(volume" in text for text in texts), "a volume is no plain number"
+    assert "ts_zscore(volume, 12)" in texts, "a z-score takes any unit"
+    assert "volume" not in texts, "a volume is no plain number"
+
+
+def test_wrapping_and_hoisting_reach_parts_of_every_unit() -> None:
+    vary = Variation(np.random.default_rng(5), SCOPE)
+    plain = parse_expression("ts_corr(returns, volume, 36)", SCOPE)
+    wrapped = {format_expression(c) for _ in range(1500) if (c := vary.wrap(plain))}
+    assert any(text.startswith("ts_corr(returns, ts_rank(volume, ") for text in wrapped)
+    made = parse_expression("ts_corr(returns, ts_rank(volume, 48), 36)", SCOPE)
+    hoisted = {format_expression(c) for _ in range(60) if (c := vary.hoist(made))}
+    assert hoisted == {"returns", "ts_rank(volume, 48)", "ts_corr(returns, volume, 36)"}
 
 
 def test_a_variation_knows_only_the_series_of_its_scope() -> None:

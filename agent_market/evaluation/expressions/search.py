@@ -198,11 +198,11 @@ class Search:
             return vary.sample(self._settings.depth)
         parent = self._parent(island)
         makers: tuple[tuple[float, Callable[[], Node | None]], ...] = (
-            (0.30, lambda: vary.crossover(parent, self._parent(island))),
-            (0.50, lambda: vary.mutate_literal(parent)),
-            (0.65, lambda: vary.mutate_subtree(parent)),
-            (0.80, lambda: vary.mutate_point(parent)),
-            (0.85, lambda: vary.hoist(parent)),
+            (0.25, lambda: vary.crossover(parent, self._parent(island))),
+            (0.45, lambda: vary.mutate_literal(parent)),
+            (0.60, lambda: vary.mutate_subtree(parent)),
+            (0.72, lambda: vary.mutate_point(parent)),
+            (0.78, lambda: vary.hoist(parent)),
             (0.92, lambda: vary.wrap(parent)),
         )
         drawn = self._rng.random()
