@@ -2,9 +2,10 @@
 
 Funding and mark prices are Freqtrade's own candles of type `funding_rate` and `mark`. Files of mark
 candles that are named 1h may hold a row for each 8 hours, whose *close* is the price 8 hours after
-its date: reading it an hour later would look 7 hours ahead. Only the *open* is read here, which is
-the price at the date, whatever the row's length; and only at 00:00, 08:00 and 16:00 UTC, so that a
-live bot, whose rows are hourly, sees what a backtest saw.
+its date: reading it an hour later would look 7 hours ahead. Freqtrade fills the hours between with
+that close, which spreads the fault. Only the *open* is read here, which is the price at the date,
+whatever the row's length; and only at 00:00, 08:00 and 16:00 UTC, so that a live bot, whose rows
+are hourly, sees what a backtest saw.
 """
 
 from __future__ import annotations
