@@ -42,9 +42,9 @@ from agent_market.store import write_json
 RESULT = Path(__file__).parent / "results" / "expression_search.json"
 DESIGN = CampaignDesign(horizon_candles=3)
 PAIRS = tuple(f"{coin}/USDT:USDT" for coin in ("BTC", "ETH", "SOL", "XRP", "LTC", "DOGE"))
-TRUTH = "demean(ts_corr(returns, ts_rank(volume, 48), 36))"
+TRUTH = "-demean(ts_zscore(ts_mean(close, 6), 24))"
 OTHER_TRUTHS = (
-    "demean(ts_corr(returns, ts_mean(volume, 6), 36))",
+    "demean(ts_corr(returns, ts_rank(volume, 48), 36))",
     "-rank(delta(close, 12) / ts_std(close, 48))",
     "ts_mean(returns, 6) * (volume / ts_mean(volume, 48))",
     "-ts_zscore(close / ts_mean(close, 24), 96)",

@@ -1,8 +1,8 @@
 """Search without a language model: grammar sampling and genetic programming.
 
-Every generation, parents win tournaments and are varied within units and bounds; what the campaign
-has not scored before is scored in one batch, and the best of old and new go on. Several islands
-keep different ideas alive; now and then the best of each visits the next.
+Every generation, parents are drawn by their rank and varied within units and bounds; what the
+campaign has not scored before is scored in one batch, and the best of old and new go on. Several
+islands keep different ideas alive; now and then the best of each visits the next.
 
 The state is written after each generation, and everything is drawn from one generator, so a search
 that was killed and begun again ends with the very bytes of one that was not.
@@ -51,7 +51,7 @@ class SearchSettings(Section):
 
     max_evaluations : expressions scored, at most; those that say the same count once.
     n_islands, island_size : populations, and expressions in each.
-    tournament : how many compete to be a parent.
+    pressure : 1 draws parents evenly; 3 draws the best of a hundred for every fifth child.
     migration_generations : generations between visits.
     depth : of expressions drawn anew.
     complexity : taken from the information coefficient for each node.
@@ -61,7 +61,7 @@ class SearchSettings(Section):
     max_evaluations: int = Field(default=20_000, ge=1)
     n_islands: int = Field(default=4, ge=1)
     island_size: int = Field(default=100, ge=2)
-    tournament: int = Field(default=3, ge=1)
+    pressure: float = Field(default=3.0, ge=1)
     migration_generations: int = Field(default=8, ge=1)
     depth: int = Field(default=4, ge=1)
     complexity: float = Field(default=COMPLEXITY, ge=0)
@@ -212,10 +212,9 @@ class Search:
         return vary.sample(self._settings.depth)
 
     def _parent(self, island: list[_Member]) -> Node:
-        # the island is in order of fitness, so the first of those drawn wins
-        return island[
-            int(self._rng.integers(len(island), size=self._settings.tournament).min())
-        ].node
+        # in order of fitness: most draws fall on the first few, and any may be drawn
+        place = len(island) * self._rng.random() ** self._settings.pressure
+        return island[int(place)].node
 
     def _member(self, node: Node, trial: Trial) -> _Member:
         return _Member(node, trial, fitness(trial, node, self._settings.complexity))
