@@ -15,7 +15,7 @@ from agent_market.expressions import parse_expression
 from agent_market.expressions.panel import Panel
 from tests.evaluation.expressions.conftest import DESIGN, make_walk
 
-SETTINGS = SearchSettings(seed=5, max_evaluations=900, n_islands=2, island_size=30)
+SETTINGS = SearchSettings(seed=5, max_evaluations=2000, n_islands=2, island_size=30)
 
 
 def market() -> Panel:

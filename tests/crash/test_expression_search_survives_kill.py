@@ -29,7 +29,7 @@ def test_a_killed_search_ends_with_the_bytes_of_one_that_was_left_alone(tmp_path
             assert life.stdout is not None
             for _ in range(moments.randint(1, 2)):
                 assert life.stdout.readline().startswith("generation")
-            time.sleep(moments.uniform(0, 0.2))
+            time.sleep(moments.uniform(0, 0.1))
             os.kill(life.pid, signal.SIGKILL)
             assert "done" not in life.stdout.read()
     with begin(tmp_path / "killed") as life:
