@@ -148,6 +148,14 @@ def _correlations(x: Double, y: Double, result: Double) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _flatten(x: Double, y: Double, result: Double) -> None:
+    """Set the covariance with a flat window to 0: rounding alone is left of it."""
+    for i in range(result.size):
+        if (x[i] == 0 or y[i] == 0) and result[i] == result[i]:
+            result[i] = 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _sums_of_product(
     x: Double, y: Double, n: int, values: Double, space: Double
 ) -> tuple[Double, Double]:
@@ -181,8 +189,10 @@ def joint_moments(
             count = float(n)
             divisor = count * (count - 1) if op == COV else 1.0
             _covariances(sx, sy, _sums_of_product(a, b, n, v, s[8:12]), divisor, count, r)
+            _covariances(sx, sx, _sums_of_power(a, 2, n, v, s[8:12]), 1.0, count, rx)
+            _covariances(sy, sy, _sums_of_power(b, 2, n, v, s[12:16]), 1.0, count, ry)
             if op == CORR:
-                _covariances(sx, sx, _sums_of_power(a, 2, n, v, s[8:12]), 1.0, count, rx)
-                _covariances(sy, sy, _sums_of_power(b, 2, n, v, s[12:16]), 1.0, count, ry)
                 _correlations(rx, ry, r)
+            else:
+                _flatten(rx, ry, r)
             write_finite(r, out[pair, start:stop])

@@ -25,34 +25,57 @@ _TRAINING = re.compile(
     r"Training (?P<pair>\S+), (?P<pair_number>\d+)/(?P<pairs>\d+) pairs from .* to .*, "
     r"(?P<window>\d+)/(?P<windows>\d+) trains"
 )
-_SKIPPED = re.compile(r"Training (\S+) raised exception (\w+)\. Message: (.*), skipping\.")
+_SKIPPED = re.compile(
+    r"Training (\S+) raised exception (\w+\. Message: .*), skipping\."
+    r"|(\S+): window not trained\. (.*)"
+)
+# Written by our models, which train the windows of a pair, or of all pairs, beside each other.
+_PLANNED = re.compile(
+    r" - (?P<pairs>[^-]+): (?P<new>\d+) windows to train, (?P<kept>\d+) unchanged"
+)
+_TRAINED = re.compile(r" - (?P<pairs>[^-]+): window (?P<window>\d+)/\d+, ")
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """The window that FreqAI begins to train; `number` counts over all pairs, from 1."""
+    """How many windows are done, of those known so far; `pair` is at work."""
 
     pair: str
-    number: int
+    done: int
     total: int
 
 
-def parse_training(line: str) -> TrainingProgress | None:
-    """Return the progress that a log line states, None for any other line."""
-    match = _TRAINING.search(line)
-    if not match:
+class TrainingLog:
+    """Counts the training windows of a backtest by its log, of FreqAI's models and of ours.
+
+    total : windows known so far. skipped : pair and cause of those that could not be trained, so
+    that nothing is predicted.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.skipped: list[str] = []
+        self._before = 0  # windows of the pairs before, and those that are read back
+
+    def note(self, line: str) -> TrainingProgress | None:
+        """Return the progress that a log line states, None for any other line."""
+        if skipped := _SKIPPED.search(line):
+            pair, cause = skipped[1] or skipped[3], skipped[2] or skipped[4]
+            self.skipped.append(f"{pair}: {cause.replace('. Message', '', 1)}")
+            return None
+        if found := _TRAINING.search(line):
+            windows = int(found["windows"])
+            self.total = int(found["pairs"]) * windows
+            done = (int(found["pair_number"]) - 1) * windows + int(found["window"]) - 1
+            return TrainingProgress(found["pair"], done, self.total)
+        if found := _PLANNED.search(line):
+            self._before = self.total + int(found["kept"])
+            self.total += int(found["new"]) + int(found["kept"])
+            return TrainingProgress(found["pairs"], self._before, self.total)
+        if found := _TRAINED.search(line):
+            done = self._before + int(found["window"])
+            return TrainingProgress(found["pairs"], done, self.total)
         return None
-    windows = int(match["windows"])
-    before = (int(match["pair_number"]) - 1) * windows
-    return TrainingProgress(
-        match["pair"], before + int(match["window"]), int(match["pairs"]) * windows
-    )
-
-
-def parse_skipped_window(line: str) -> str | None:
-    """Return pair and cause of a window that FreqAI could not train, so it predicts nothing."""
-    match = _SKIPPED.search(line)
-    return f"{match[1]}: {match[2]}: {match[3]}" if match else None
 
 
 @contextmanager
@@ -75,13 +98,15 @@ def training_bar() -> Iterator[Callable[[str], None]]:
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("backtest: starting Freqtrade", total=None)
 
+        windows = TrainingLog()
+
         def on_line(line: str) -> None:
-            training = parse_training(line)
+            training = windows.note(line)
             if training is not None:
                 progress.update(
                     task,
                     description=f"backtest: {training.pair}",
-                    completed=training.number - 1,
+                    completed=training.done,
                     total=training.total,
                 )
             elif "Backtesting with data" in line:
@@ -92,13 +117,16 @@ def training_bar() -> Iterator[Callable[[str], None]]:
 
 
 def _tenths() -> Callable[[str], None]:
-    shown = -1
+    shown, windows = -1, TrainingLog()
 
     def on_line(line: str) -> None:
         nonlocal shown
-        training = parse_training(line)
-        if training is not None and 10 * (training.number - 1) // training.total > shown:
-            shown = 10 * (training.number - 1) // training.total
-            logger.info("  %d of %d windows trained", training.number - 1, training.total)
+        training = windows.note(line)
+        if training is None or not training.total:
+            return
+        tenth = 10 * training.done // training.total
+        if tenth != shown:
+            shown = tenth
+            logger.info("  %d of %d windows trained", training.done, training.total)
 
     return on_line

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from agent_market.errors import StepFailed
 from agent_market.flow.configuration import Config, deep_merge, without_environment
@@ -16,7 +15,7 @@ from agent_market.flow.inputs import Inputs, backtest_code, relevant_config
 from agent_market.flow.outputs import Manifest
 from agent_market.flow.prepare_data import stored_data
 from agent_market.flow.processes import failure, run_logged
-from agent_market.flow.progress import parse_skipped_window, parse_training, training_bar
+from agent_market.flow.progress import TrainingLog, training_bar
 from agent_market.flow.setup import Setup
 from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
 from agent_market.store import read_json, write_json
@@ -43,7 +42,7 @@ def run_backtest(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutp
     results.mkdir(parents=True)
     setup.user_data_dir.mkdir(parents=True, exist_ok=True)
     log = place.folder / "backtest.log"
-    windows = _Windows()
+    windows = TrainingLog()
     with _market_overlay(setup) as overlay, training_bar() as show:
         config_file = place.folder / "freqtrade.json"
         write_json(config_file, _freqtrade_config(setup, place.key, overlay))
@@ -54,10 +53,18 @@ def run_backtest(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutp
 
         command = _command(setup, config_file, results)
         run_logged(command, log, on_line, without_environment(os.environ))
-    windows.check(log)
+    if windows.total and len(windows.skipped) >= windows.total:
+        cause = f"FreqAI could train none of {windows.total} windows ({windows.skipped[0]})"
+        raise StepFailed(failure(cause, log))
     result = _result_file(results, log)
     trained = [path for pattern in _MODEL_FILES for path in sorted(models.glob(pattern))]
-    facts = {"result": str(result), "models": str(models), "log": str(log), **windows.facts()}
+    facts = {
+        "result": str(result),
+        "models": str(models),
+        "log": str(log),
+        "windows": windows.total,
+        "untrained_windows": windows.skipped,
+    }
     return StepOutput([result, *trained], facts)
 
 
@@ -69,30 +76,6 @@ def models_dir(setup: Setup, key: str) -> Path:
 def result_paths(backtest: Manifest) -> tuple[Path, Path]:
     """Return the exported result and the models' folder of a complete backtest."""
     return Path(backtest.facts["result"]), Path(backtest.facts["models"])
-
-
-class _Windows:
-    """Training windows that the log mentions, and those that FreqAI gave up."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.skipped: list[str] = []
-
-    def note(self, line: str) -> None:
-        training, skipped = parse_training(line), parse_skipped_window(line)
-        if training is not None:
-            self.total = training.total
-        if skipped is not None:
-            self.skipped.append(skipped)
-
-    def facts(self) -> dict[str, Any]:
-        return {"windows": self.total, "untrained_windows": self.skipped}
-
-    def check(self, log: Path) -> None:
-        if self.total and len(self.skipped) >= self.total:
-            raise StepFailed(
-                failure(f"FreqAI could train none of {self.total} windows ({self.skipped[0]})", log)
-            )
 
 
 def _identifier(setup: Setup, key: str) -> str:

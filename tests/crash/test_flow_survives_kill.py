@@ -52,7 +52,7 @@ def is_inside(project: FlowProject, step: str) -> bool:
     if project.states()[step] != "running":
         return False
     log = project.runs()[-1] / "backtest.log"
-    return step != "backtest" or (log.is_file() and "Training ETH" in log.read_text())
+    return step != "backtest" or (log.is_file() and "Dataload complete" in log.read_text())
 
 
 @pytest.fixture(scope="module")

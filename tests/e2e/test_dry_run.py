@@ -79,7 +79,7 @@ def _known_trades(bot: Bot) -> dict[int, str]:
 
 
 def _trainings(bot: Bot) -> list[str]:
-    return [line for line in bot.log.read_text().splitlines() if "Recorded the trained" in line]
+    return [line for line in bot.log.read_text().splitlines() if ": trained on " in line]
 
 
 def _set_faults(replay: Replay, faults: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent_market.expressions import Call, Constant, Evaluator, Feature, Panel
@@ -121,6 +121,7 @@ def test_that_a_window_that_does_not_fit_is_missing(operator: Operator) -> None:
 
 
 @settings(max_examples=60)
+@example(value=2134323.362157047, sign=-1, n=270)
 @given(
     value=st.floats(1e-8, 1e8),
     sign=st.sampled_from((-1, 1)),

@@ -141,7 +141,7 @@ def test_that_an_interrupted_run_stops_its_children_and_can_be_resumed(
     fresh: FlowProject, number: signal.Signals
 ) -> None:
     process = fresh.start("run")
-    wait_until_training(fresh)
+    wait_until_backtesting(fresh)
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
     process.send_signal(number)
@@ -155,14 +155,14 @@ def test_that_an_interrupted_run_stops_its_children_and_can_be_resumed(
         assert fresh.steps()["backtest"]["completions"] == 1
 
 
-def wait_until_training(project: FlowProject) -> None:
+def wait_until_backtesting(project: FlowProject) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         logs: list[Path] = [path / "backtest.log" for path in project.runs()]
-        if any(log.is_file() and "Training BTC" in log.read_text() for log in logs):
+        if any(log.is_file() and "Dataload complete" in log.read_text() for log in logs):
             return
         time.sleep(0.02)
-    raise AssertionError("the backtest never began to train")
+    raise AssertionError("the backtest never began")
 
 
 @pytest.mark.parametrize("has_foreign_manifest", [False, True])

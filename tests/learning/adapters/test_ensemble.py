@@ -78,7 +78,8 @@ def test_that_members_stop_early_by_the_validation_part(make):
     draw = np.random.default_rng(0)
     X, y = planted(600)
     y = y + 2 * draw.normal(size=600)
-    quick = {"name": "xgboost_regressor", "params": {"n_estimators": 300, "eta": 0.3}}
+    params = {"n_estimators": 300, "eta": 0.3, "early_stopping_rounds": 20}
+    quick = {"name": "xgboost_regressor", "params": params}
     model = make(quick, LINEAR).fit(X[:300], y[:300], X[300:], y[300:], seed=1)
     assert model.model.members[0].model.num_boosted_rounds() < 100
 
