@@ -25,7 +25,7 @@ NAMES = (
     "%-noise-period_12_ETH/USDTUSDT_1h",
     "%-news_age",
 )
-LIGHTGBM = {"n_estimators": 30, "num_leaves": 7, "learning_rate": 0.1}
+LIGHTGBM = {"n_estimators": 30, "num_leaves": 7, "learning_rate": 0.1, "extra_trees": False}
 
 MakePlan = Callable[..., PairPlan]
 
