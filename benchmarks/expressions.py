@@ -6,8 +6,8 @@ of common parts; pandas is also timed without it. What they answer otherwise is 
 without an end, running sums that drift, infinite values. Each engine runs in a process of its own.
 
 Writes `benchmarks/results/expressions.json`. The budget is a tenth of pandas' time, and memory
-within the bound. `--rounds 1` is a quick look. Needs `pip install polars==2.1.0`, which is not among
-the requirements: other libraries import it where they find it, and it takes over Ctrl-C.
+within the bound. `--rounds 1` is a quick look. Needs `pip install polars==2.1.0`, which is no
+requirement: other libraries import it where they find it, and it takes over Ctrl-C.
 """
 
 from __future__ import annotations
