@@ -23,11 +23,15 @@ _SECRET = re.compile(r"(^|_)(key|secret|password|token|uid|passphrase|private)s?
 
 
 class Column(NamedTuple):
-    """A table's column: heading with unit, key of the row, and how to write the value."""
+    """A table's column: heading with unit, key of the row, and how to write the value.
+
+    decimals : a second argument of `write`; None for its own default.
+    """
 
     heading: str
     key: str
-    write: Callable[[Any], str] = str
+    write: Callable[..., str] = str
+    decimals: int | None = None
 
 
 def table(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -81,9 +85,9 @@ def prediction_table(predictions: Mapping[str, Any]) -> str:
         Column("Pair", "pair"),
         Column("Windows", "n_windows", whole),
         Column("Rows", "n", whole),
-        Column("Mean IC", "mean_ic", _three),
-        Column("95 % interval", "mean_ic_interval_95", lambda bounds: interval(bounds, 3)),
-        Column("Mean rank IC", "mean_rank_ic", _three),
+        Column("Mean IC", "mean_ic", number, 3),
+        Column("95 % interval", "mean_ic_interval_95", interval, 3),
+        Column("Mean rank IC", "mean_rank_ic", number, 3),
         Column("ICIR", "icir", number),
         Column("Windows with IC > 0", "positive_window_share", share),
         Column("± s.e.", "positive_window_share_standard_error", share),
@@ -99,9 +103,9 @@ def window_table(predictions: Mapping[str, Any]) -> str:
         Column("Window from (UTC)", "window_start", minute),
         Column("Pair", "pair"),
         Column("Rows", "n", whole),
-        Column("IC", "ic", _three),
-        Column("± s.e.", "ic_standard_error", _three),
-        Column("Rank IC", "rank_ic", _three),
+        Column("IC", "ic", number, 3),
+        Column("± s.e.", "ic_standard_error", number, 3),
+        Column("Rank IC", "rank_ic", number, 3),
         Column("Hit rate", "hit_rate", share),
         Column("do_predict", "do_predict_share", share),
     ]
@@ -112,9 +116,9 @@ def importance_table(importance: Mapping[str, Any]) -> str:
     """Return the top features with their full names."""
     columns = [
         Column("Feature", "feature"),
-        Column("Mean share", "mean_share", _share2),
-        Column("10 % quantile", "low", _share2),
-        Column("90 % quantile", "high", _share2),
+        Column("Mean share", "mean_share", share, 2),
+        Column("10 % quantile", "low", share, 2),
+        Column("90 % quantile", "high", share, 2),
     ]
     return table(columns, importance["top"])
 
@@ -177,7 +181,7 @@ def planted_table(planted: Sequence[Mapping[str, Any]]) -> str:
     ]
     columns = [
         Column("Planted signal", "signal"),
-        Column("True IC at the label's horizon", "true_ic_at_horizon", _three),
+        Column("True IC at the label's horizon", "true_ic_at_horizon", number, 3),
         Column("True IC by horizon, 5m candles", "all"),
     ]
     return table(columns, rows)
@@ -213,7 +217,10 @@ def _flatten(value: Any, prefix: str) -> Iterator[tuple[str, str]]:
 
 def _cell(column: Column, row: Mapping[str, Any]) -> str:
     value = row[column.key]
-    return escape(MISSING if value is None else column.write(value))
+    if value is None:
+        return escape(MISSING)
+    decimals = [] if column.decimals is None else [column.decimals]
+    return escape(column.write(value, *decimals))
 
 
 def _compare(
@@ -227,14 +234,6 @@ def _compare(
         name: MISSING if source.get(key) is None else write(source[key])
         for name, source in (("own", own), ("held", held))
     }
-
-
-def _share2(value: float | None) -> str:
-    return share(value, 2)
-
-
-def _three(value: float | None) -> str:
-    return number(value, 3)
 
 
 def _percent_unsigned(value: float | None) -> str:

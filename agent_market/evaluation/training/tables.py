@@ -14,18 +14,18 @@ def quality_table(rows: Sequence[Mapping[str, Any]], heading: str) -> str:
     columns = [
         Column(heading, "name"),
         Column("Rows", "n", whole),
-        Column("IC", "ic", _three),
-        Column("95 % interval", "ic_interval_95", _three_interval),
-        Column("Rank IC", "rank_ic", _three),
-        Column("95 % interval", "rank_ic_interval_95", _three_interval),
-        Column("R²", "r2", _four),
+        Column("IC", "ic", number, 3),
+        Column("95 % interval", "ic_interval_95", interval, 3),
+        Column("Rank IC", "rank_ic", number, 3),
+        Column("95 % interval", "rank_ic_interval_95", interval, 3),
+        Column("R²", "r2", number, 4),
         Column("Hit rate", "hit_rate", share),
         Column("do_predict", "trusted_share", share),
     ]
     if any(row["log_loss"] is not None for row in rows):
         columns += [
-            Column("Log loss", "log_loss", _four),
-            Column("of training shares", "log_loss_of_training_shares", _four),
+            Column("Log loss", "log_loss", number, 4),
+            Column("of training shares", "log_loss_of_training_shares", number, 4),
         ]
     return table(columns, rows)
 
@@ -61,10 +61,10 @@ def ablation_table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = [
         Column("Group", "group"),
         Column("Rows", "n", whole),
-        Column("IC with it", "ic_with", _three),
-        Column("IC without it", "ic_without", _three),
-        Column("Difference", "difference", _four),
-        Column("95 % interval", "difference_interval_95", lambda bounds: interval(bounds, 4)),
+        Column("IC with it", "ic_with", number, 3),
+        Column("IC without it", "ic_without", number, 3),
+        Column("Difference", "difference", number, 4),
+        Column("95 % interval", "difference_interval_95", interval, 4),
     ]
     return table(columns, rows)
 
@@ -73,8 +73,8 @@ def importance_table(importance: Mapping[str, Any]) -> str:
     """Return the shares of the top features and how steady they are."""
     columns = [
         Column("Feature", "feature"),
-        Column("Mean share", "mean_share", _share2),
-        Column("Standard deviation", "std", _share2),
+        Column("Mean share", "mean_share", share, 2),
+        Column("Standard deviation", "std", share, 2),
         Column("Windows in the top 20", "top_share", share),
     ]
     return table(columns, importance["top"])
@@ -95,24 +95,8 @@ def search_table(rows: Sequence[Mapping[str, Any]]) -> str:
         Column("Trials", "n_trials", whole),
         Column("Given up early", "n_pruned", whole),
         Column("Failed", "n_fail", whole),
-        Column("Own score", "own_value", _four),
-        Column("Best score", "best_value", _four),
+        Column("Own score", "own_value", number, 4),
+        Column("Best score", "best_value", number, 4),
         Column("Taken", "text"),
     ]
     return table(columns, flat)
-
-
-def _three(value: float | None) -> str:
-    return number(value, 3)
-
-
-def _four(value: float | None) -> str:
-    return number(value, 4)
-
-
-def _three_interval(bounds: list[float | None]) -> str:
-    return interval(bounds, 3)
-
-
-def _share2(value: float | None) -> str:
-    return share(value, 2)
