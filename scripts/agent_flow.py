@@ -22,6 +22,12 @@ from agent_market.errors import AgentMarketError, StepFailed
 from agent_market.flow.configuration import load_config_files
 from agent_market.flow.display import history_table, plan_table, result_table, run_table
 from agent_market.flow.history import RunRecord, find_run, is_held, list_runs
+from agent_market.flow.options import (
+    ConfigOption,
+    FreqaimodelOption,
+    StrategyOption,
+    TimerangeOption,
+)
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import make_plan
 from agent_market.flow.setup import STEP_NAMES, Request, resolve
@@ -35,12 +41,6 @@ app = typer.Typer(
 )
 console = Console()
 
-ConfigOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "-c", "--config", help="Freqtrade config file; repeatable, later ones win. [config.json]"
-    ),
-]
 RunArgument = Annotated[str | None, typer.Argument(help="The run; by default the newest.")]
 
 
@@ -50,15 +50,13 @@ def run(
     datadir: Annotated[
         str | None, typer.Option("-d", "--datadir", help="Use this Freqtrade data directory as is.")
     ] = None,
-    timerange: Annotated[str | None, typer.Option(help="For example 20240101-20240401.")] = None,
+    timerange: TimerangeOption = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option("-p", "--pairs", help="Pairs to trade; repeatable or separated by spaces."),
     ] = None,
-    strategy: Annotated[
-        str | None, typer.Option("-s", "--strategy", help="Strategy class.")
-    ] = None,
-    freqaimodel: Annotated[str | None, typer.Option(help="FreqAI model class.")] = None,
+    strategy: StrategyOption = None,
+    freqaimodel: FreqaimodelOption = None,
     userdir: Annotated[
         str | None, typer.Option("--userdir", "--user-data-dir", help="User data directory.")
     ] = None,

@@ -21,6 +21,7 @@ from agent_market.evaluation.expressions.layout import CampaignDesign
 from agent_market.expressions import Scope
 from agent_market.expressions.panel import Panel
 from agent_market.flow.configuration import load_config_files
+from agent_market.flow.options import ConfigOption, DatadirOption
 from agent_market.flow.timerange import parse_timerange
 from agent_market.llm import Ask, Budget, ChatClient, ExpressionProposer, Recorder, Replayer
 from agent_market.settings import AgentMarketSettings, LlmSettings, load_settings
@@ -33,17 +34,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__d
 
 @app.command()
 def propose(
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-c",
-            "--config",
-            help="Freqtrade config file; repeatable, later ones win. [config.json]",
-        ),
-    ] = None,
-    datadir: Annotated[
-        Path | None, typer.Option("-d", "--datadir", help="Freqtrade data directory.")
-    ] = None,
+    config: ConfigOption = None,
+    datadir: DatadirOption = None,
     timerange: Annotated[
         str | None, typer.Option(help="For example 20240101-20240401. [all candles]")
     ] = None,

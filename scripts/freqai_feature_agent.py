@@ -22,6 +22,7 @@ from rich.table import Column, Table
 from agent_market.bridge import feature_set_path, model_spec, read_config, settings_of
 from agent_market.errors import AgentMarketError
 from agent_market.features import GROUPS, write_feature_set
+from agent_market.flow.options import ConfigOption, DatadirOption, StrategyOption, UserdirOption
 from agents.feature_agent import FeatureAgent, Limits, Outcome, Space, Trial, available_groups
 
 PERIODS = (6, 12, 24, 48, 96)
@@ -33,26 +34,13 @@ console = Console()
 
 @app.command()
 def choose(
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-c",
-            "--config",
-            help="Freqtrade config file; repeatable, later ones win. [config.json]",
-        ),
-    ] = None,
+    config: ConfigOption = None,
     timerange: Annotated[
         str | None, typer.Option(help="Of the backtest; only its first training window is read.")
     ] = None,
-    datadir: Annotated[
-        Path | None, typer.Option("-d", "--datadir", help="Freqtrade data directory.")
-    ] = None,
-    userdir: Annotated[
-        Path | None, typer.Option("--userdir", "--user-data-dir", help="User data directory.")
-    ] = None,
-    strategy: Annotated[
-        str | None, typer.Option("-s", "--strategy", help="Strategy class.")
-    ] = None,
+    datadir: DatadirOption = None,
+    userdir: UserdirOption = None,
+    strategy: StrategyOption = None,
     group: Annotated[
         list[str] | None,
         typer.Option(help="Choose among these groups only; repeatable. [all whose data are there]"),

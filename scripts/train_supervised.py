@@ -40,6 +40,14 @@ from agent_market.evaluation.training import (
     write_page,
 )
 from agent_market.evaluation.training.runner import Execute, Plans
+from agent_market.flow.options import (
+    ConfigOption,
+    DatadirOption,
+    FreqaimodelOption,
+    StrategyOption,
+    TimerangeOption,
+    UserdirOption,
+)
 from agent_market.store import hash_json, write_json
 
 EVERY = "every"
@@ -51,25 +59,12 @@ console = Console()
 
 @app.command()
 def train(
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-c",
-            "--config",
-            help="Freqtrade config file; repeatable, later ones win. [config.json]",
-        ),
-    ] = None,
-    timerange: Annotated[str | None, typer.Option(help="For example 20240101-20240401.")] = None,
-    datadir: Annotated[
-        Path | None, typer.Option("-d", "--datadir", help="Freqtrade data directory.")
-    ] = None,
-    userdir: Annotated[
-        Path | None, typer.Option("--userdir", "--user-data-dir", help="User data directory.")
-    ] = None,
-    strategy: Annotated[
-        str | None, typer.Option("-s", "--strategy", help="Strategy class.")
-    ] = None,
-    freqaimodel: Annotated[str | None, typer.Option(help="FreqAI model class.")] = None,
+    config: ConfigOption = None,
+    timerange: TimerangeOption = None,
+    datadir: DatadirOption = None,
+    userdir: UserdirOption = None,
+    strategy: StrategyOption = None,
+    freqaimodel: FreqaimodelOption = None,
     model: Annotated[
         list[str] | None,
         typer.Option("-m", "--model", help="Model adapter; repeatable. [the freqaimodel's own]"),
