@@ -286,6 +286,25 @@ class AgentMarketSettings(Section):
     flow: FlowSettings = FlowSettings()
 
 
+FREQAI_FILES = {
+    "feature_set_file": "freqai_features.json",
+    "expressions_file": "freqai_expressions.json",
+}
+"""Files that features follow from: key in section `freqai`, and name in the user directory."""
+
+
+def freqai_file(config: Mapping[str, Any], key: str) -> Path | None:
+    """Return the file that `freqai.<key>` names, else the one of `FREQAI_FILES`.
+
+    None where the merged Freqtrade configuration names neither file nor user directory.
+    """
+    given = config.get("freqai", {}).get(key)
+    if given:
+        return Path(given)
+    userdir = config.get("user_data_dir")
+    return None if userdir is None else Path(userdir) / FREQAI_FILES[key]
+
+
 def load_settings(config: Mapping[str, Any]) -> AgentMarketSettings:
     """Return the validated section `agent_market` of a merged Freqtrade configuration.
 

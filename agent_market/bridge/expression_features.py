@@ -12,13 +12,12 @@ from freqtrade.strategy import IStrategy
 from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.feature_sets import feature_inputs
 from agent_market.errors import AgentMarketError
-from agent_market.expressions import Node, Scope, check_expression
+from agent_market.expressions import Node, Scope
 from agent_market.expressions.accepted import read_accepted
 from agent_market.expressions.columns import expression_columns
 from agent_market.expressions.nodes import Input, walk
 from agent_market.features.inputs import Need
-
-FILE_NAME = "freqai_expressions.json"
+from agent_market.settings import freqai_file
 
 
 class ExpressionFeatures:
@@ -65,7 +64,8 @@ class ExpressionFeatures:
                 memory_bytes=settings_of(strategy.config).expressions.memory_mb << 20,
             )
         except AgentMarketError as error:
-            raise OperationalException(f"{inputs.pair}: {FILE_NAME}: {error}") from error
+            path = expression_features_path(strategy.config)
+            raise OperationalException(f"{inputs.pair}: {path}: {error}") from error
         return dataframe.join(added)
 
 
@@ -74,11 +74,7 @@ def expression_features_path(config: dict[str, Any]) -> Path | None:
     Return where expressions are read from; None without a user directory.
     :param config: Freqtrade's merged configuration; `freqai.expressions_file` names another file
     """
-    given = config.get("freqai", {}).get("expressions_file")
-    if given:
-        return Path(given)
-    userdir = config.get("user_data_dir")
-    return None if userdir is None else Path(userdir) / FILE_NAME
+    return freqai_file(config, "expressions_file")
 
 
 def expression_features_of(config: dict[str, Any], timeframe: str) -> ExpressionFeatures | None:
@@ -93,8 +89,7 @@ def expression_features_of(config: dict[str, Any], timeframe: str) -> Expression
     scope = Scope(timeframe)
     try:
         content = read_accepted(path, scope)
-        nodes = content.nodes(scope)
-        lookbacks = [check_expression(node, scope).lookback for node in nodes.values()]
+        nodes, lookback = content.nodes(scope), content.lookback(scope)
     except AgentMarketError as error:
         raise OperationalException(str(error)) from error
     if content.timeframe != timeframe:
@@ -103,4 +98,4 @@ def expression_features_of(config: dict[str, Any], timeframe: str) -> Expression
             f"the strategy runs on {timeframe}. Run a campaign on {timeframe}, or move the file "
             "away."
         )
-    return ExpressionFeatures(nodes, max(lookbacks)) if nodes else None
+    return ExpressionFeatures(nodes, lookback) if nodes else None

@@ -14,13 +14,13 @@ from freqtrade.strategy import IStrategy
 
 from agent_market.errors import ConfigError, DataError
 from agent_market.features.feature_set import (
-    FILE_NAME,
     FeatureSet,
     narrow_parameters,
     read_feature_set,
 )
 from agent_market.features.inputs import CANDLE_NEEDS, CandleReader, FeatureInputs
 from agent_market.market.sidedata import read_side
+from agent_market.settings import freqai_file
 
 
 def feature_set_path(config: dict[str, Any]) -> Path | None:
@@ -28,11 +28,7 @@ def feature_set_path(config: dict[str, Any]) -> Path | None:
     Return where the feature set is read from; None without a user directory.
     :param config: Freqtrade's merged configuration; `freqai.feature_set_file` names another file
     """
-    given = config.get("freqai", {}).get("feature_set_file")
-    if given:
-        return Path(given)
-    userdir = config.get("user_data_dir")
-    return None if userdir is None else Path(userdir) / FILE_NAME
+    return freqai_file(config, "feature_set_file")
 
 
 def feature_set_of(config: dict[str, Any], timeframe: str) -> FeatureSet | None:

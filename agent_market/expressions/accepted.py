@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from agent_market.errors import ConfigError, ExpressionError
 from agent_market.expressions.canonical import expression_hash
 from agent_market.expressions.nodes import Node
-from agent_market.expressions.parser import parse_expression
+from agent_market.expressions.parser import check_expression, parse_expression
 from agent_market.expressions.scope import Scope
 from agent_market.settings import Section
 from agent_market.store import read_json, write_json
@@ -74,6 +74,11 @@ class AcceptedExpressions(Section):
     def nodes(self, scope: Scope = _EVERYWHERE) -> dict[str, Node]:
         """Return the expressions by name; they are those that `read_accepted` checked."""
         return {each.name: parse_expression(each.formula, scope) for each in self.expressions}
+
+    def lookback(self, scope: Scope = _EVERYWHERE) -> int:
+        """Return how many candles before its own the longest expression uses."""
+        nodes = self.nodes(scope).values()
+        return max((check_expression(node, scope).lookback for node in nodes), default=0)
 
 
 def expression_name(digest: str) -> str:

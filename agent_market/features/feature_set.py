@@ -22,7 +22,6 @@ from agent_market.store import hash_json, read_json, write_json
 
 T = TypeVar("T")
 
-FILE_NAME = "freqai_features.json"
 SCHEMA = 1
 SHORTEST_PERIOD, LONGEST_PERIOD = 4, 500
 

@@ -74,7 +74,11 @@ def backtest_code(setup: Setup) -> dict[str, str]:
     market = ["market/candles.py", "market/sidedata.py"]
     if setup.source != "exchange":
         market.append("market/replay")
-    own = [*_with_parameters((setup.strategy_file, setup.freqaimodel_file)), setup.feature_set_file]
+    own = [
+        *_with_parameters((setup.strategy_file, setup.freqaimodel_file)),
+        setup.feature_set_file,
+        setup.expressions_file,
+    ]
     return (
         code_hashes(*rooms, *market)
         | {file.name: file_hash(file) for file in own if file.is_file()}

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from agent_market.errors import ConfigError
-from agent_market.features.feature_set import FILE_NAME, read_feature_set
+from agent_market.features.feature_set import read_feature_set
 from agent_market.flow.configuration import Config, deep_merge, load_config_files, without_secrets
 from agent_market.flow.timerange import Timerange, parse_timerange
-from agent_market.settings import AgentMarketSettings, load_settings
+from agent_market.settings import FREQAI_FILES, AgentMarketSettings, freqai_file, load_settings
 
 STEP_NAMES = ("data", "backtest", "summarize", "report")
 Source = Literal["exchange", "simulator", "directory"]
@@ -70,18 +70,27 @@ class Setup:
     @property
     def feature_set_file(self) -> Path:
         """Where the strategy reads its feature set, if there is one."""
-        return Path(self.freqai.get("feature_set_file", self.user_data_dir / FILE_NAME))
+        return self._feature_file("feature_set_file")
+
+    @property
+    def expressions_file(self) -> Path:
+        """Where the strategy reads its alpha expressions, if there are any."""
+        return self._feature_file("expressions_file")
 
     @property
     def startup_candles(self) -> int:
         """Candles the strategy or FreqAI needs before the first one it can use."""
         features: Config = self.freqai.get("feature_parameters", {})
         periods: list[int] = features.get("indicator_periods_candles", [])
-        chosen = read_feature_set(self.feature_set_file) if self.freqai else None
         n_shifts = int(features.get("include_shifted_candles", 0))
         timeframe = str(self.config.get("timeframe", "5m"))
+        chosen = read_feature_set(self.feature_set_file) if self.freqai else None
         startup = 0 if chosen is None else chosen.startup(timeframe, n_shifts)
-        return max(_startup_candle_count(self.strategy_file), startup, *periods, 0)
+        lookback = _lookback(self.expressions_file, timeframe) if self.freqai else 0
+        return max(_startup_candle_count(self.strategy_file), startup, lookback, *periods, 0)
+
+    def _feature_file(self, key: str) -> Path:
+        return freqai_file(self.config, key) or self.user_data_dir / FREQAI_FILES[key]
 
 
 def resolve(request: Request) -> Setup:
@@ -208,3 +217,14 @@ def _startup_candle_count(strategy_file: Path) -> int:
         re.MULTILINE,
     )
     return int(match[1]) if match else 0
+
+
+def _lookback(expressions: Path, timeframe: str) -> int:
+    """Return the candles before its own that the longest expression of a file uses."""
+    if not expressions.is_file():
+        return 0
+    from agent_market.expressions.accepted import read_accepted  # compiled kernels come with it
+    from agent_market.expressions.scope import Scope
+
+    scope = Scope(timeframe)
+    return read_accepted(expressions, scope).lookback(scope)

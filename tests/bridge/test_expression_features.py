@@ -8,15 +8,10 @@ import pandas as pd
 import pytest
 from freqtrade.exceptions import OperationalException
 
-from agent_market.expressions import expression_hash, format_expression, parse_expression
-from agent_market.expressions.accepted import (
-    AcceptedExpression,
-    AcceptedExpressions,
-    expression_name,
-    write_accepted,
-)
-from agent_market.expressions.canonical import canonical_form
+from agent_market.expressions import expression_hash, parse_expression
+from agent_market.expressions.accepted import expression_name, write_accepted
 from agent_market.expressions.columns import expression_columns
+from tests.accepted_expressions import accepted
 from tests.bridge.backtests import BTC, ETH, backtest, small_config
 from tests.conftest import SmallMarket
 from tests.parity.freqai import strategy_of
@@ -25,40 +20,10 @@ OWN = 'ts_zscore(close / at("1h", ts_mean(close, 3)), 24)'
 ACROSS = "demean(returns)"
 
 
-def _accepted(*formulas: str, timeframe: str = "5m") -> AcceptedExpressions:
-    rows = []
-    for formula in formulas:
-        node = canonical_form(parse_expression(formula))
-        digest = expression_hash(node)
-        figures = dict.fromkeys(AcceptedExpression.model_fields, 0.0)
-        rows.append(
-            AcceptedExpression.model_validate(
-                figures
-                | {
-                    "name": expression_name(digest),
-                    "formula": format_expression(node),
-                    "expression_hash": digest,
-                    "fold_ics": [],
-                    "nearest": "",
-                    "decay": {},
-                }
-            )
-        )
-    return AcceptedExpressions(
-        campaign="c",
-        data_hash="d",
-        timeframe=timeframe,
-        horizon_candles=12,
-        cost_bps=6,
-        n_trials=len(rows),
-        expressions=tuple(rows),
-    )
-
-
 def _config(folder: Path, market: SmallMarket, *formulas: str, **more: Any) -> dict[str, Any]:
     config = small_config(folder, market, feature_parameters={"include_corr_pairlist": [ETH]})
     path = Path(config["user_data_dir"]) / "freqai_expressions.json"
-    write_accepted(path, _accepted(*formulas, **more))
+    write_accepted(path, accepted(*formulas, **more))
     return config
 
 
@@ -79,7 +44,7 @@ def test_that_a_backtest_trains_on_the_expressions_of_the_file(
     assert set(_names(OWN, ACROSS)) <= set(dk.training_features_list)
     assert (frame["do_predict"].iloc[-577:] == 1).all()
 
-    write_accepted(tmp_path / "userdir" / "freqai_expressions.json", _accepted(OWN))
+    write_accepted(tmp_path / "userdir" / "freqai_expressions.json", accepted(OWN))
     _, _, dk = backtest(config)
     assert _names(OWN)[0] in dk.training_features_list  # and nothing stale from the cache
     assert _names(ACROSS)[0] not in dk.training_features_list

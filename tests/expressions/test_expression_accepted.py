@@ -9,59 +9,20 @@ from typing import Any
 import pytest
 
 from agent_market.errors import ConfigError, StateCorrupt
-from agent_market.expressions import Scope, expression_hash, parse_expression
+from agent_market.expressions import Scope, parse_expression
 from agent_market.expressions.accepted import (
-    AcceptedExpression,
-    AcceptedExpressions,
-    expression_name,
     read_accepted,
     write_accepted,
 )
+from tests.accepted_expressions import accepted
 
 FORMULAS = ("-rank(ts_mean(returns, 12))", 'feature("%-rsi") * ts_zscore(volume, 24)')
-
-
-def content_of(*formulas: str) -> AcceptedExpressions:
-    hashes = [expression_hash(parse_expression(formula)) for formula in formulas]
-    return AcceptedExpressions(
-        campaign="0123456789abcdef",
-        data_hash="00" * 32,
-        timeframe="5m",
-        horizon_candles=12,
-        cost_bps=5,
-        n_trials=1000,
-        expressions=tuple(
-            AcceptedExpression(
-                name=expression_name(digest),
-                formula=formula,
-                expression_hash=digest,
-                ic=0.05,
-                icir=0.4,
-                rank_ic=0.04,
-                fold_ics=(0.04, 0.06),
-                t=9.0,
-                t_threshold=5.5,
-                confirmation_ic=0.05,
-                confirmation_t=5.0,
-                confirmation_threshold=4.1,
-                nearest="",
-                correlation=0,
-                gain_ic=0.02,
-                gain_t=3.0,
-                turnover=0.1,
-                gross_bps=0.3,
-                net_bps=-0.2,
-                decay={"1": 0.03, "48": None},
-            )
-            for formula, digest in zip(formulas, hashes, strict=True)
-        ),
-    )
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "freqai_expressions.json"
-    write_accepted(path, content_of(*FORMULAS))
+    write_accepted(path, accepted(*FORMULAS))
     return path
 
 
@@ -73,24 +34,24 @@ def edit(path: Path, **changes: Any) -> None:
 
 def test_what_was_written_is_read(path: Path) -> None:
     content = read_accepted(path)
-    assert content == content_of(*FORMULAS)
+    assert content == accepted(*FORMULAS)
     assert list(content.nodes().values()) == [parse_expression(text) for text in FORMULAS]
 
 
 def test_an_empty_pool_is_a_file_too(tmp_path: Path) -> None:
-    write_accepted(tmp_path / "empty.json", content_of())
+    write_accepted(tmp_path / "empty.json", accepted())
     assert read_accepted(tmp_path / "empty.json").nodes() == {}
 
 
 def test_a_formula_that_is_none_is_named(path: Path) -> None:
-    name = content_of(*FORMULAS).expressions[1].name
+    name = accepted(*FORMULAS).expressions[1].name
     edit(path, formula="__import__('os')")
     with pytest.raises(ConfigError, match=rf"freqai_expressions.json: {name}: expression, char"):
         read_accepted(path)
 
 
 def test_a_formula_that_was_exchanged_is_named(path: Path) -> None:
-    name = content_of(*FORMULAS).expressions[1].name
+    name = accepted(*FORMULAS).expressions[1].name
     edit(path, formula="rank(volume)")
     with pytest.raises(ConfigError, match=f"{name}: the formula 'rank.volume.' has the hash"):
         read_accepted(path)
@@ -108,7 +69,7 @@ def test_a_key_of_another_type_is_named(path: Path) -> None:
 
 
 def test_an_expression_that_stands_twice_is_named(tmp_path: Path) -> None:
-    write_accepted(tmp_path / "twice.json", content_of(FORMULAS[0], FORMULAS[0]))
+    write_accepted(tmp_path / "twice.json", accepted(FORMULAS[0], FORMULAS[0]))
     with pytest.raises(ConfigError, match=r"expr_[0-9a-f]{8} stands twice"):
         read_accepted(tmp_path / "twice.json")
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from agent_market.errors import ConfigError, DataError
+from agent_market.expressions.accepted import write_accepted
 from agent_market.features import FeatureSet, write_feature_set
 from agent_market.flow import inputs
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import Decision, make_plan
 from agent_market.flow.setup import Request, resolve
+from tests.accepted_expressions import accepted
 from tests.flow_project import PAIRS, FlowProject, write_small_market
 
 
@@ -101,6 +103,14 @@ def test_that_a_feature_set_redoes_the_backtest(project: FlowProject) -> None:
     chosen = FeatureSet(groups=("momentum",), periods=(12,), timeframes=("5m",))
     write_feature_set(resolve(_request(project)).feature_set_file, chosen)
     assert plan(project)["backtest"].reason == "code changed: freqai_features.json"
+
+
+def test_that_expressions_redo_the_backtest_on_enough_candles(project: FlowProject) -> None:
+    setup = resolve(_request(project))
+    assert setup.startup_candles < 299
+    write_accepted(setup.expressions_file, accepted("ts_zscore(close, 300)"))
+    assert plan(project)["backtest"].reason == "code changed: freqai_expressions.json"
+    assert setup.startup_candles == 299
 
 
 def test_that_changed_evaluation_code_leaves_the_backtest(
