@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 setup: .venv/.installed
 	@:
 
-.venv/.installed: requirements.txt requirements-dev.txt requirements-nets.txt requirements-ray.txt requirements-llm.txt requirements-llm-test.txt pyproject.toml scripts/setup.sh
+.venv/.installed: requirements.txt requirements-dev.txt requirements-nets.txt requirements-ray.txt requirements-rl.txt requirements-llm.txt requirements-llm-test.txt pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh
 
 demo: setup

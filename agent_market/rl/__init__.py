@@ -1,0 +1,1 @@
+"""Reinforcement learning: a trading environment that equals the host's backtest, and policies."""
