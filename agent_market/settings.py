@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -131,25 +131,183 @@ class RegimeSettings(Section):
     trend_efficiency : net move over path length from which on the market trends, 0..1.
     shock_z : a candle's move, in standard deviations of those before it, that makes a shock.
     shock_memory_candles : how long a shock lasts.
+    turbulence : volatility of the last quarter of the window over that of the whole, from which on
+        the market is turbulent.
+    filter : `thresholds` as above, or `hidden_markov`: the most probable state of a hidden Markov
+        chain, filtered over the window.
+    stay : probability that the hidden state of one candle is that of the candle before.
     """
 
     window_candles: int = Field(default=72, ge=10, le=2000)
     trend_efficiency: float = Field(default=0.25, gt=0, lt=1)
     shock_z: float = Field(default=4.0, gt=0)
     shock_memory_candles: int = Field(default=6, ge=1)
+    turbulence: float = Field(default=1.3, gt=1)
+    filter: Literal["thresholds", "hidden_markov"] = "thresholds"
+    stay: float = Field(default=0.98, gt=0.25, lt=1)
+
+
+RegimeName = Literal["unknown", "range", "trend", "shock"]
+LevelName = Literal["full", "price-only", "rules"]
+EntryRule = Literal[
+    "with_trend", "against_deviation", "range_break", "against_crowd", "after_event"
+]
+ExitRule = Literal["time_stop", "prediction_reversed", "mean_reached", "trend_ended", "crowd_gone"]
+
+
+class ModeRule(Section):
+    """One mode of the hybrid strategy, as data; `docs/strategy.md` describes the rules by name.
+
+    regimes, turbulence, levels : where the mode may enter: the regime, the state of volatility, and
+        the degrade level.
+    entry : rule that gives the direction; the prediction has to agree with it.
+    exits : rules, any of which closes a trade.
+    needs_prediction : at level `rules` there is none, and only modes that need none enter.
+    min_score : smallest direction score (prediction over `sizing.full_confidence_bps`), 0..1.
+    multiplier : of the stake. max_leverage : of the mode, within `risk.max_leverage`.
+    take_profit_bps, stop_bps : move of the price since the entry that closes a trade.
+    trailing_bps : distance of the stop that follows the price, from a gain of `trailing_start_bps`
+        on.
+    max_holding_candles : None for `exits.max_holding_candles`.
+    cooldown_candles : after a trade of this mode in a pair, before its next one.
+    scale_in : shares of the stake, entered one by one while the mode still asks for the direction
+        and the trade gains; their sum is at most 1.
+    engine : whose share of the capital the mode's stakes take (`risk.macro_share` and so on).
+    """
+
+    enabled: bool = True
+    regimes: tuple[RegimeName, ...] = ("range", "trend", "shock")
+    turbulence: Literal["any", "calm", "turbulent"] = "any"
+    levels: tuple[LevelName, ...] = ("full", "price-only")
+    entry: EntryRule = "with_trend"
+    exits: tuple[ExitRule, ...] = ("time_stop", "prediction_reversed")
+    needs_prediction: bool = True
+    min_score: float = Field(default=0.0, ge=0, le=1)
+    multiplier: float = Field(default=1.0, ge=0, le=2)
+    max_leverage: float = Field(default=3.0, ge=1, le=125)
+    take_profit_bps: float | None = Field(default=None, gt=0)
+    stop_bps: float | None = Field(default=None, gt=0)
+    trailing_bps: float | None = Field(default=None, gt=0)
+    trailing_start_bps: float = Field(default=0.0, ge=0)
+    max_holding_candles: int | None = Field(default=None, ge=1)
+    cooldown_candles: int = Field(default=0, ge=0)
+    scale_in: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(1.0,), min_length=1)
+    engine: Literal["macro", "intraday"] = "intraday"
+
+    @field_validator("scale_in")
+    @classmethod
+    def _is_one_stake(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if sum(shares) > 1 + 1e-9:
+            raise ValueError("adds up to more than 1, the whole stake")
+        return shares
+
+
+class TrendMode(ModeRule):
+    """Goes with the move of a trending market."""
+
+    regimes: tuple[RegimeName, ...] = ("trend",)
+
+
+class MeanReversionMode(ModeRule):
+    """Goes against the deviation of a ranging market, and leaves at the mean."""
+
+    regimes: tuple[RegimeName, ...] = ("range",)
+    entry: EntryRule = "against_deviation"
+    exits: tuple[ExitRule, ...] = ("time_stop", "prediction_reversed", "mean_reached")
+
+
+class BreakoutMode(ModeRule):
+    """Goes with a shock that leaves the previous range."""
+
+    regimes: tuple[RegimeName, ...] = ("shock",)
+    entry: EntryRule = "range_break"
+
+
+class SqueezeMode(ModeRule):
+    """Goes against a crowd that pays high funding, once the price turns against it."""
+
+    levels: tuple[LevelName, ...] = ("full",)
+    entry: EntryRule = "against_crowd"
+    exits: tuple[ExitRule, ...] = ("time_stop", "prediction_reversed", "crowd_gone")
+    multiplier: float = Field(default=0.7, ge=0, le=2)
+    max_leverage: float = Field(default=2.0, ge=1, le=125)
+    stop_bps: float | None = Field(default=150.0, gt=0)
+    trailing_bps: float | None = Field(default=80.0, gt=0)
+    trailing_start_bps: float = Field(default=120.0, ge=0)
+    cooldown_candles: int = Field(default=12, ge=0)
+
+
+class EventMode(ModeRule):
+    """Goes with the first move after a scheduled release, in two steps."""
+
+    levels: tuple[LevelName, ...] = ("full",)
+    entry: EntryRule = "after_event"
+    multiplier: float = Field(default=0.7, ge=0, le=2)
+    max_leverage: float = Field(default=2.0, ge=1, le=125)
+    stop_bps: float | None = Field(default=120.0, gt=0)
+    take_profit_bps: float | None = Field(default=200.0, gt=0)
+    max_holding_candles: int | None = Field(default=24, ge=1)
+    cooldown_candles: int = Field(default=24, ge=0)
+    scale_in: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.6, 0.4), min_length=1
+    )
+    engine: Literal["macro", "intraday"] = "macro"
+
+
+class DefensiveMode(ModeRule):
+    """What is left below a trusted prediction: small, unleveraged, with the move."""
+
+    regimes: tuple[RegimeName, ...] = ("trend",)
+    turbulence: Literal["any", "calm", "turbulent"] = "calm"
+    levels: tuple[LevelName, ...] = ("rules",)
+    exits: tuple[ExitRule, ...] = ("time_stop", "prediction_reversed", "trend_ended")
+    needs_prediction: bool = False
+    multiplier: float = Field(default=0.5, ge=0, le=2)
+    max_leverage: float = Field(default=1.0, ge=1, le=125)
+    stop_bps: float | None = Field(default=100.0, gt=0)
+    cooldown_candles: int = Field(default=24, ge=0)
+
+
+class LongShotMode(ModeRule):
+    """A small bet of high leverage on an extreme breakout, out of a budget of its own; off."""
+
+    enabled: bool = False
+    regimes: tuple[RegimeName, ...] = ("shock",)
+    turbulence: Literal["any", "calm", "turbulent"] = "turbulent"
+    levels: tuple[LevelName, ...] = ("full",)
+    entry: EntryRule = "range_break"
+    min_score: float = Field(default=1.0, ge=0, le=1)
+    multiplier: float = Field(default=0.2, ge=0, le=2)
+    max_leverage: float = Field(default=10.0, ge=1, le=125)
+    take_profit_bps: float | None = Field(default=400.0, gt=0)
+    stop_bps: float | None = Field(default=60.0, gt=0)
+    cooldown_candles: int = Field(default=288, ge=0)
 
 
 class ModeSettings(Section):
-    """What each mode asks for before it enters.
+    """The modes, and what they measure by.
 
     window_candles : of the mean, the deviation and the range that breakouts leave.
     deviation_z : distance from the mean, in standard deviations, that mean reversion asks for.
     entry_edge_bps : predicted return that every entry asks for; keep it above the round-trip cost.
+    crowded_funding_bps : funding rate of a settlement from which on one side is crowded.
+    event_before_minutes : before a scheduled release nothing is entered.
+    event_after_minutes : how long after a release the event mode may enter.
     """
 
     window_candles: int = Field(default=72, ge=10, le=2000)
     deviation_z: float = Field(default=1.0, ge=0)
     entry_edge_bps: float = Field(default=12.0, ge=0)
+    crowded_funding_bps: float = Field(default=3.0, gt=0)
+    event_before_minutes: float = Field(default=30.0, ge=0, le=1440)
+    event_after_minutes: float = Field(default=120.0, ge=0, le=1440)
+    trend: TrendMode = TrendMode()
+    mean_reversion: MeanReversionMode = MeanReversionMode()
+    breakout: BreakoutMode = BreakoutMode()
+    squeeze: SqueezeMode = SqueezeMode()
+    event: EventMode = EventMode()
+    defensive: DefensiveMode = DefensiveMode()
+    long_shot: LongShotMode = LongShotMode()
 
 
 class SizingSettings(Section):
@@ -157,20 +315,95 @@ class SizingSettings(Section):
 
     target_volatility_bps : candle volatility at which a full stake at leverage 1 is put on.
     full_confidence_bps : predicted return from which on the stake is full.
-    floor : smallest share of a full stake.
-    leverage_buckets : the leverages that may be used.
+    floor : smallest share of a full stake, before the caps.
+    leverage_buckets : the leverages that may be used; where none fits a cap, it is 1.
+    kelly_fraction : of the growth-optimal exposure that a trade may take at most.
+    cost_bps : round-trip cost that is taken off the prediction for the Kelly cap.
+    max_bias_multiplier : a bias may multiply a stake by so much at most.
     """
 
     target_volatility_bps: float = Field(default=25.0, gt=0)
     full_confidence_bps: float = Field(default=30.0, gt=0)
     floor: float = Field(default=0.2, ge=0, le=1)
     leverage_buckets: tuple[float, ...] = (1.0, 2.0, 3.0)
+    kelly_fraction: float = Field(default=0.5, gt=0, le=1)
+    cost_bps: float = Field(default=10.0, ge=0)
+    max_bias_multiplier: float = Field(default=2.0, ge=1, le=10)
 
 
 class ExitSettings(Section):
     """When a trade has had its time."""
 
     max_holding_candles: int = Field(default=48, ge=1)
+
+
+class RiskSettings(Section):
+    """What no entry may exceed; `docs/risk.md` says how each is measured.
+
+    max_daily_drawdown, max_drawdown : loss since midnight UTC, and since the highest equity of the
+        last `drawdown_days`, as shares; at either nothing is entered.
+    losing_streak : losing trades in a row after which nothing is entered for
+        `losing_streak_cooldown_minutes`.
+    max_exposure, max_pair_exposure : stakes times leverage over equity, of all trades and of one
+        pair.
+    max_correlated_exposure : the same, with every other trade weighted by the correlation of its
+        return with the new one's.
+    max_leverage : of any trade. max_leveraged_volatility_bps : leverage times candle volatility.
+    thin_volume : quote currency traded a candle below which there is no leverage.
+    max_volume_share : of the quote currency traded a candle that a position may be.
+    max_funding_bps : a settlement that a new trade may have to pay.
+    macro_share, intraday_share : of equity that the stakes of each engine's modes may take.
+    long_shot_budget : share of equity that open and lost stakes of `long_shot` may take together.
+    kill_switch_file : while it exists nothing is entered; None: `KILL` in the state directory.
+    """
+
+    max_daily_drawdown: float = Field(default=0.05, gt=0, le=1)
+    max_drawdown: float = Field(default=0.20, gt=0, le=1)
+    drawdown_days: float = Field(default=30.0, gt=0, le=3660)
+    losing_streak: int = Field(default=6, ge=1)
+    losing_streak_cooldown_minutes: float = Field(default=240.0, ge=0)
+    max_exposure: float = Field(default=3.0, gt=0)
+    max_pair_exposure: float = Field(default=1.5, gt=0)
+    max_correlated_exposure: float = Field(default=2.5, gt=0)
+    max_leverage: float = Field(default=5.0, ge=1, le=125)
+    max_leveraged_volatility_bps: float = Field(default=100.0, gt=0)
+    thin_volume: float = Field(default=1_000.0, ge=0)
+    max_volume_share: float = Field(default=0.5, gt=0)
+    max_funding_bps: float = Field(default=10.0, ge=0)
+    macro_share: float = Field(default=0.5, ge=0, le=1)
+    intraday_share: float = Field(default=1.0, ge=0, le=1)
+    long_shot_budget: float = Field(default=0.02, ge=0, le=1)
+    kill_switch_file: Path | None = None
+
+
+class FreshnessSettings(Section):
+    """How old each input may be before it counts as stale.
+
+    candles : since the close of the last candle with trades; prediction : since the last trusted
+        one. Both in candles of the strategy.
+    funding_hours, open_interest_hours, order_flow_hours, news_hours : since the newest row that was
+        known.
+    """
+
+    candles: float = Field(default=3.0, gt=0)
+    prediction: float = Field(default=3.0, gt=0)
+    funding_hours: float = Field(default=17.0, gt=0)
+    open_interest_hours: float = Field(default=2.0, gt=0)
+    order_flow_hours: float = Field(default=0.5, gt=0)
+    news_hours: float = Field(default=24.0, gt=0)
+
+
+class DegradeSettings(Section):
+    """What is left of the strategy when inputs are stale.
+
+    recovery_candles : candles in a row that must be better before the level goes up again.
+    price_only_stake, rules_stake : factors of the stake at these levels.
+    """
+
+    recovery_candles: int = Field(default=3, ge=0, le=50)
+    price_only_stake: float = Field(default=0.5, ge=0, le=1)
+    rules_stake: float = Field(default=0.5, ge=0, le=1)
+    freshness: FreshnessSettings = FreshnessSettings()
 
 
 class ConformalSettings(Section):
@@ -280,6 +513,8 @@ class AgentMarketSettings(Section):
     modes: ModeSettings = ModeSettings()
     sizing: SizingSettings = SizingSettings()
     exits: ExitSettings = ExitSettings()
+    risk: RiskSettings = RiskSettings()
+    degrade: DegradeSettings = DegradeSettings()
     learning: LearningSettings = LearningSettings()
     expressions: ExpressionSettings = ExpressionSettings()
     llm: LlmSettings = LlmSettings()
