@@ -24,7 +24,7 @@ from agent_market.flow.configuration import load_config_files
 from agent_market.flow.options import ConfigOption, DatadirOption
 from agent_market.flow.timerange import parse_timerange
 from agent_market.llm import Ask, Budget, ChatClient, ExpressionProposer, Recorder, Replayer
-from agent_market.settings import AgentMarketSettings, LlmSettings, load_settings
+from agent_market.settings import AgentMarketSettings, LlmSettings, freqai_file, load_settings
 from agents.expression_agent import Round, run_rounds
 from agents.expression_campaign import CampaignJudge, load_panel, search_end, search_notes
 
@@ -48,9 +48,10 @@ def propose(
     folder: Annotated[
         Path | None, typer.Option(help="Of the campaign. [expressions, below state_dir]")
     ] = None,
-    output: Annotated[Path, typer.Option(help="What is accepted.")] = Path(
-        "user_data/freqai_expressions.json"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(help="What is accepted. [freqai_expressions.json in the user directory]"),
+    ] = None,
     replay: Annotated[
         Path | None, typer.Option(help="Answer from these recorded exchanges; ask no model.")
     ] = None,
@@ -78,12 +79,13 @@ def propose(
         path=home / ROUNDS,
         on_round=_show,
     )
-    campaign.write_accepted(output)
+    target = output or freqai_file({"user_data_dir": "user_data"} | merged, "expressions_file")
+    campaign.write_accepted(target)
     shares = {
         name: "-" if share is None else f"{share:.0%}" for name, share in done.shares().items()
     }
     typer.echo(f"Of what the model wrote, valid: {shares['valid']}, new: {shares['new']}")
-    typer.echo(f"Trials: {len(campaign.trials)}, accepted: {len(campaign.pool)} in {output}")
+    typer.echo(f"Trials: {len(campaign.trials)}, accepted: {len(campaign.pool)} in {target}")
     typer.echo(f"Record: {home}")
 
 

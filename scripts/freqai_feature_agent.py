@@ -86,8 +86,8 @@ def choose(
         Path(settings_of(settings).state_dir) / "feature_agent",
     )
     outcome = agent.run(trials, seed, on_trial=_show_trial)
-    target = output or feature_set_path({**settings, "freqai": {}})
-    write_feature_set(Path(target or "freqai_features.json"), outcome.chosen)
+    target = output or feature_set_path(settings)
+    write_feature_set(target, outcome.chosen)
     _show(outcome)
     console.print(f"Features: {target}", markup=False, soft_wrap=True)
 

@@ -43,6 +43,7 @@ def _run(
         "timeframe": "1h",
         "trading_mode": "futures",
         "exchange": {"name": "binance", "pair_whitelist": PAIRS},
+        "user_data_dir": str(folder / "userdir"),
         "freqai": {"feature_parameters": {"label_period_candles": 4}},
         "agent_market": {"llm": llm, "state_dir": str(folder / "state")},
     }
@@ -52,7 +53,7 @@ def _run(
             sys.executable,
             str(PROJECT / "scripts" / "freqai_expression_agent.py"),
             *("-c", str(config), "-d", str(datadir), "--rounds", "2", "--proposals", "2"),
-            *("--output", str(folder / "accepted.json"), *options),
+            *options,
         ],
         cwd=folder,
         capture_output=True,
@@ -69,7 +70,7 @@ def test_that_a_run_is_recorded_replayed_and_written(datadir: Path, tmp_path: Pa
     assert "round 0: 2 by the model (grammar), 0 by search" in first.stdout
     assert "round 1: 0 by the model (grammar), 2 by search" in first.stdout
     assert "valid: 100%, new: 50%" in first.stdout
-    assert read_accepted(tmp_path / "accepted.json").n_trials == 4
+    assert read_accepted(tmp_path / "userdir" / "freqai_expressions.json").n_trials == 4
     home = tmp_path / "state" / "expressions"
     options = ("--folder", "other", "--replay", str(home / "exchanges.jsonl"))
     second = _run(tmp_path, datadir, {"base_url": server.url, "tries": 1}, *options)

@@ -232,15 +232,24 @@ def _command(market: Path, folder: Path, *options: str) -> subprocess.CompletedP
     )
 
 
-def test_that_the_command_writes_what_a_strategy_reads(market: Path, tmp_path: Path) -> None:
-    options = ("--trials", "2", "--group", "candle", "--group", "flow", "--period", "12")
+@pytest.mark.parametrize("name", ["freqai_features.json", "named.json"])
+def test_that_the_command_writes_what_a_strategy_reads(
+    name: str, market: Path, tmp_path: Path
+) -> None:
+    options = ["--trials", "2", "--group", "candle", "--group", "flow", "--period", "12"]
+    configs = [_overlay(tmp_path)]
+    if name == "named.json":
+        configs.append(tmp_path / "named-config.json")
+        content = {"freqai": {"feature_set_file": str(tmp_path / name)}}
+        configs[-1].write_text(json.dumps(content))
+        options += ["-c", str(configs[-1])]
     run = _command(market, tmp_path, *options)
     assert run.returncode == 0, run.stdout + run.stderr
-    found = read_feature_set(tmp_path / "freqai_features.json")
+    found = read_feature_set(tmp_path / name)
     assert found is not None and found.hash is not None
     assert found.provenance["n_trials"] == 2
     configured = read_config(
-        [_overlay(tmp_path)],
+        configs,
         {"timerange": TIMERANGE, "datadir": str(market), "user_data_dir": str(tmp_path)},
     )
     names = load_plans(configured)[3][0].table.names
