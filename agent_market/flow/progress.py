@@ -79,13 +79,14 @@ class TrainingLog:
 
 
 @contextmanager
-def training_bar() -> Iterator[Callable[[str], None]]:
+def training_bar(windows: TrainingLog) -> Iterator[Callable[[str], None]]:
     """Show a bar of windows trained; the yielded function is fed with log lines.
 
-    Where there is no terminal, every tenth of the windows gives a line in the log instead.
+    `windows` notes every line. Where there is no terminal, every tenth of the windows gives a line
+    in the log instead of the bar.
     """
     if not get_console().is_terminal:
-        yield _tenths()
+        yield _tenths(windows)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -97,8 +98,6 @@ def training_bar() -> Iterator[Callable[[str], None]]:
     )
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("backtest: starting Freqtrade", total=None)
-
-        windows = TrainingLog()
 
         def on_line(line: str) -> None:
             training = windows.note(line)
@@ -116,13 +115,13 @@ def training_bar() -> Iterator[Callable[[str], None]]:
         yield on_line
 
 
-def _tenths() -> Callable[[str], None]:
-    shown, windows = -1, TrainingLog()
+def _tenths(windows: TrainingLog) -> Callable[[str], None]:
+    shown: int | None = None
 
     def on_line(line: str) -> None:
         nonlocal shown
         training = windows.note(line)
-        if training is None or not training.total:
+        if training is None or training.total == 0:
             return
         tenth = 10 * training.done // training.total
         if tenth != shown:

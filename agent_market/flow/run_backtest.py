@@ -43,14 +43,9 @@ def run_backtest(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutp
     setup.user_data_dir.mkdir(parents=True, exist_ok=True)
     log = place.folder / "backtest.log"
     windows = TrainingLog()
-    with _market_overlay(setup) as overlay, training_bar() as show:
+    with _market_overlay(setup) as overlay, training_bar(windows) as on_line:
         config_file = place.folder / "freqtrade.json"
         write_json(config_file, _freqtrade_config(setup, place.key, overlay))
-
-        def on_line(line: str) -> None:
-            windows.note(line)
-            show(line)
-
         command = _command(setup, config_file, results)
         run_logged(command, log, on_line, without_environment(os.environ))
     if windows.total and len(windows.skipped) >= windows.total:

@@ -52,8 +52,9 @@ def test_that_without_a_terminal_each_tenth_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    with training_bar() as on_line:
+    with training_bar(log := TrainingLog()) as on_line:
         for window in range(1, 41):
             on_line(f"Training A/B, 1/1 pairs from x to y, {window}/40 trains")
     assert len(caplog.messages) == 10
     assert caplog.messages[-1].strip() == "36 of 40 windows trained"
+    assert log.total == 40
