@@ -26,7 +26,8 @@ class AcceptedExpression(Section):
     formula, expression_hash : its canonical form, and that form's SHA-256.
     ic, icir, rank_ic, fold_ics : coefficients with the label.
     t, t_threshold : t value, and what it had to exceed for the trials counted until then.
-    confirmation_ic, confirmation_t, confirmation_threshold : on rows the search never saw.
+    confirmation_ic, confirmation_t, confirmation_threshold : on rows the search never saw; None in
+        a file between two rounds of a campaign, which nothing but the flow reads.
     nearest, correlation : the most alike feature or member when it was accepted.
     gain_ic, gain_t : what the pooled model gained.
     turnover, gross_bps, net_bps : a candle; the costs are the campaign's.
@@ -42,9 +43,9 @@ class AcceptedExpression(Section):
     fold_ics: tuple[float, ...]
     t: float
     t_threshold: float
-    confirmation_ic: float
-    confirmation_t: float
-    confirmation_threshold: float
+    confirmation_ic: float | None
+    confirmation_t: float | None
+    confirmation_threshold: float | None
     nearest: str
     correlation: float
     gain_ic: float

@@ -240,18 +240,20 @@ class Campaign:
 
     def accepted(self) -> AcceptedExpressions:
         """Return the pool with its record, as `freqai_expressions.json` holds it."""
-        return AcceptedExpressions(
-            campaign=self.fixed.campaign,
-            data_hash=self.fixed.data_hash,
-            timeframe=self.scope.timeframe,
-            horizon_candles=self.design.horizon_candles,
-            cost_bps=self.design.cost_bps,
-            n_trials=len(self._trials),
-            expressions=tuple(
-                _record(decision, self._trials[decision.expression_hash], self._describe(decision))
-                for decision in self.pool
-            ),
-        )
+        return self._as_file(self.pool)
+
+    def unconfirmed(self) -> AcceptedExpressions:
+        """Return what the search rows alone would accept now, in the form of `accepted`.
+
+        Nothing is decided, and the confirmation rows are not read.
+        """
+        pool, able = self._filled_pool(), list[Decision]()
+        for trial in self.score(self.candidates()):
+            decision = self._weigh(trial, pool)
+            if not decision.reason:
+                self._add_to_pool(pool, decision)
+                able.append(decision)
+        return self._as_file(able)
 
     def write_accepted(self, path: Path) -> None:
         """Write the pool to `path`, atomically."""
@@ -281,7 +283,30 @@ class Campaign:
             if forms[form] <= ALIKE:
                 yield trial, node
 
+    def _as_file(self, decisions: Iterable[Decision]) -> AcceptedExpressions:
+        return AcceptedExpressions(
+            campaign=self.fixed.campaign,
+            data_hash=self.fixed.data_hash,
+            timeframe=self.scope.timeframe,
+            horizon_candles=self.design.horizon_candles,
+            cost_bps=self.design.cost_bps,
+            n_trials=len(self._trials),
+            expressions=tuple(
+                _record(decision, self._trials[decision.expression_hash], self._describe(decision))
+                for decision in decisions
+            ),
+        )
+
     def _decide(self, trial: Trial) -> Decision:
+        decision = self._weigh(trial, self._pool)
+        if decision.reason:
+            return decision
+        if self.confirmations_left < 1:
+            return decision._replace(reason="no confirmations left")
+        return self._confirm(self.parse(trial.formula), decision)
+
+    def _weigh(self, trial: Trial, pool: Pool) -> Decision:
+        """Return what the search rows say beside a pool; the reason is empty if all is well."""
         decision = Decision(
             trial.expression_hash,
             trial.formula,
@@ -291,19 +316,14 @@ class Campaign:
         )
         if not abs(trial.score.t) > decision.t_threshold:
             return decision._replace(reason="score")
-        node = self.parse(trial.formula)
-        positions = self._search.positions(node)
-        likeness = self._pool.likeness(positions)
+        positions = self._search.positions(self.parse(trial.formula))
+        likeness = pool.likeness(positions)
         decision = decision._replace(nearest=likeness.name, correlation=likeness.correlation)
         if likeness.correlation > self.design.max_correlation:
             return decision._replace(reason="likeness")
-        gain = self._pool.gain(positions)
+        gain = pool.gain(positions)
         decision = decision._replace(gain_ic=gain.ic_with - gain.ic_without, gain_t=gain.t)
-        if not gain.t > self.design.least_gain_t:
-            return decision._replace(reason="gain")
-        if self.confirmations_left < 1:
-            return decision._replace(reason="no confirmations left")
-        return self._confirm(node, decision)
+        return decision if gain.t > self.design.least_gain_t else decision._replace(reason="gain")
 
     def _confirm(self, node: Node, decision: Decision) -> Decision:
         stage = self._confirmation
@@ -437,9 +457,9 @@ def _record(decision: Decision, trial: Trial, described: Description) -> Accepte
         fold_ics=score.fold_ics,
         t=decision.t,
         t_threshold=decision.t_threshold,
-        confirmation_ic=decision.confirmation_ic,
-        confirmation_t=decision.confirmation_t,
-        confirmation_threshold=decision.confirmation_threshold,
+        confirmation_ic=_or_none(decision.confirmation_ic),
+        confirmation_t=_or_none(decision.confirmation_t),
+        confirmation_threshold=_or_none(decision.confirmation_threshold),
         nearest=decision.nearest,
         correlation=decision.correlation,
         gain_ic=decision.gain_ic,

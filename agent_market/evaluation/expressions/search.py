@@ -119,6 +119,8 @@ class Search:
         path = campaign.folder / STATE
         if path.exists():
             self._restore(_read(path, settings))
+        else:
+            self._store()  # or a kill in the first generation leaves trials that count as known
 
     def run(self) -> Iterator[Progress]:
         """Yield the progress after each generation, until the evaluations are used up."""
