@@ -491,15 +491,90 @@ class LlmSettings(Section):
         return address
 
 
+class BiasSettings(Section):
+    """What the strategy takes from a bias, and what `policy_adapter` writes into one.
+
+    enabled : whether a bias is read at all.
+    history : biases that a backtest replays, as `policy_adapter` recorded them; None: none.
+    pinned : a bias that the configuration itself carries until it expires; see `docs/bias.md`.
+    max_lifetime_minutes : a bias that lasts longer is ignored.
+    max_position_multiplier, max_leverage : a pair's bias above them is ignored.
+    min_exit_multiplier, max_exit_multiplier : of take-profit and stop; a bias outside is ignored.
+    lifetime_minutes : of a bias that is written.
+    edge_bps : predicted return below which the direction is 0.
+    full_confidence_bps : predicted return from which on the confidence is 1.
+    """
+
+    enabled: bool = True
+    history: Path | None = None
+    pinned: dict[str, Any] | None = None
+    max_lifetime_minutes: float = Field(default=1440, gt=0)
+    max_position_multiplier: float = Field(default=1.5, ge=1)
+    max_leverage: float = Field(default=3, ge=1)
+    min_exit_multiplier: float = Field(default=0.5, gt=0, le=1)
+    max_exit_multiplier: float = Field(default=2, ge=1)
+    lifetime_minutes: float = Field(default=15, gt=0)
+    edge_bps: float = Field(default=12, ge=0)
+    full_confidence_bps: float = Field(default=30, gt=0)
+
+
+class EventModeSettings(Section):
+    """What the strategy takes from an event mode.
+
+    enabled, history, pinned : as of a bias.
+    max_hours : an event mode that lasts longer is ignored.
+    max_position_multiplier, max_leverage_multiplier : an event mode above them is ignored.
+    """
+
+    enabled: bool = True
+    history: Path | None = None
+    pinned: dict[str, Any] | None = None
+    max_hours: float = Field(default=72, gt=0)
+    max_position_multiplier: float = Field(default=2, ge=1)
+    max_leverage_multiplier: float = Field(default=2, ge=1)
+
+
+class PatchSettings(Section):
+    """From where on a patch of the configuration wants a person to agree.
+
+    review_change : relative change of a number, 0..1.
+    max_exposure : value of all positions over capital that the patched configuration allows.
+    """
+
+    review_change: float = Field(default=0.2, gt=0)
+    max_exposure: float = Field(default=3, gt=0)
+
+
+class RoundSettings(Section):
+    """What `agent_flow.py run --rounds N` may cost, beside the budget of section `llm`.
+
+    history_days : before the time range, on which features and expressions are found.
+    feature_trials : feature sets that are tried, once a run.
+    evaluations : expressions that search scores a round, where no language model is set.
+    questions, proposals : to a model a round, and new expressions of each.
+    seed : of search and model.
+    """
+
+    history_days: int = Field(default=90, ge=1)
+    feature_trials: int = Field(default=10, ge=1)
+    evaluations: int = Field(default=2000, ge=1)
+    questions: int = Field(default=5, ge=1)
+    proposals: int = Field(default=8, ge=1, le=50)
+    seed: int = Field(default=7, ge=0)
+
+
 class FlowSettings(Section):
     """The durable flow.
 
-    database_url : where its steps are recorded; None: SQLite below `state_dir`.
+    database_url : where its steps, and the patches of configurations, are recorded; None: SQLite
+        below `state_dir`.
     summary_path : the newest backtest summary, read by agents and by people.
+    rounds : of the steps `features` and `expressions`.
     """
 
     database_url: str | None = None
     summary_path: Path = Path("user_data/llm_feedback/latest_backtest_summary.json")
+    rounds: RoundSettings = RoundSettings()
 
 
 class AgentMarketSettings(Section):
@@ -518,6 +593,9 @@ class AgentMarketSettings(Section):
     learning: LearningSettings = LearningSettings()
     expressions: ExpressionSettings = ExpressionSettings()
     llm: LlmSettings = LlmSettings()
+    bias: BiasSettings = BiasSettings()
+    event_mode: EventModeSettings = EventModeSettings()
+    patches: PatchSettings = PatchSettings()
     flow: FlowSettings = FlowSettings()
 
 
