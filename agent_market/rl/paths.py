@@ -24,7 +24,13 @@ class PricePath:
         Prices in quote currency.
     funding_rate : array, float64, (n_rows,)
         Sum of the funding rates charged within a candle, as a share of the position's value;
-        a long position pays a positive rate. Zeros for spot.
+        a long position pays a positive rate. Zeros for spot. The value is the one at the candle's
+        open: `funding_shares` makes this of rates and mark prices.
+    dates : array, datetime64, (n_rows,), optional
+        When candles open, UTC. The host recounts funding on the hour.
+    price_step : array, float64, (n_rows,), optional
+        Grid of the pair's prices; the host takes it from the decimals of a month's candles. Without
+        it prices are not rounded.
 
     Raises
     ------
@@ -38,6 +44,8 @@ class PricePath:
     low: Floats
     close: Floats
     funding_rate: Floats
+    dates: npt.NDArray[np.datetime64] | None = None
+    price_step: Floats | None = None
 
     def __post_init__(self) -> None:
         """Check lengths and prices."""
@@ -59,6 +67,54 @@ class PricePath:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.features)
+
+    def is_on_the_hour(self) -> npt.NDArray[np.bool_]:
+        """Return which candles open on the full hour; none without dates."""
+        if self.dates is None:
+            return np.zeros(len(self), np.bool_)
+        return self.dates.astype("datetime64[s]").astype(np.int64) % 3600 == 0
+
+
+def funding_shares(
+    dates: npt.NDArray[np.datetime64],
+    open_price: Floats,
+    funding_dates: npt.NDArray[np.datetime64],
+    funding_rate: Floats,
+    mark_price: Floats,
+) -> Floats:
+    """Return the funding charged in each candle, as a share of the position's value at its open.
+
+    Parameters
+    ----------
+    dates : array, datetime64, (n_rows,)
+        When candles open, ascending.
+    open_price : array, float64, (n_rows,)
+    funding_dates : array, datetime64, (n_events,)
+        When funding is charged. Events outside the candles are left out.
+    funding_rate, mark_price : array, float64, (n_events,)
+        The rate, and the mark price that it is charged on. A NaN charges nothing, as in the host.
+
+    Returns
+    -------
+    array, float64, (n_rows,)
+
+    Raises
+    ------
+    DataError
+        If funding is charged within a candle and not at its open: a backtest on such candles
+        cannot tell a trade that paid from one that did not.
+    """
+    shares = np.zeros(len(dates))
+    kept = (funding_dates >= dates[0]) & (funding_dates <= dates[-1])
+    rows = np.searchsorted(dates, funding_dates[kept])
+    stray = dates[rows] != funding_dates[kept]
+    if stray.any():
+        raise DataError(
+            f"path: funding is charged at {funding_dates[kept][stray][0]}, where no candle opens. "
+            "Take candles at whose opens funding is charged, 8 hours or shorter."
+        )
+    np.add.at(shares, rows, np.nan_to_num(funding_rate[kept] * mark_price[kept]))
+    return shares / open_price
 
 
 def holding_gains(path: PricePath, positions: Floats) -> Floats:

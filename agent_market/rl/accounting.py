@@ -1,0 +1,472 @@
+"""One account and one candle, as the host's backtest counts them.
+
+The order of things within a candle, the prices of exits, the rounding to price and amount steps and
+the funding are those of Freqtrade 2026.9's `Backtesting` and `LocalTrade`; `tests/parity` replays
+random actions through both. Every environment, the replay and live inference use this kernel.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from agent_market.rl.paths import Floats, PricePath
+from agent_market.rl.rules import RuleValues
+
+ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = 1, 2, 4, 8
+"""Flags of an action: the columns that a strategy sets on the row."""
+
+EXIT_REASONS = (
+    "",
+    "exit_signal",
+    "stop_loss",
+    "liquidation",
+    "roi",
+    "trailing_stop_loss",
+    "max_holding",
+    "force_exit",
+)
+"""By code. A stop is called trailing once adding to a position has moved it, as in the host."""
+
+_SIGNAL, _STOP, _LIQUIDATION, _ROI, _MOVED_STOP, _MAX_HOLDING, _FORCE = range(1, 8)
+
+ACCOUNT = np.dtype(
+    [
+        ("row", np.int64),  # the last candle that is closed
+        ("end", np.int64),  # the last candle of the episode
+        ("wallet", np.float64),  # closed balance, quote currency
+        ("equity", np.float64),  # with the open position at the next open, before its exit fee
+        ("equity_peak", np.float64),
+        ("close_peak", np.float64),  # of the balance at closes, after the exit fee
+        ("n_trades", np.int64),  # closed in the episode
+        ("losing_streak", np.int64),  # of them lost in a row, up to now
+        ("side", np.int64),  # 1 long, -1 short, 0 flat
+        ("size", np.float64),  # share of the balance that was asked for
+        ("amount", np.float64),  # base currency
+        ("average", np.float64),  # price of the amount held
+        ("open_rate", np.float64),  # the same on the price grid
+        ("staked", np.float64),  # value of all entries of the trade with their fees
+        ("realized", np.float64),  # profit of partial exits of the open trade
+        ("price_step", np.float64),  # of the month of the entry
+        ("stop", np.float64),
+        ("stop_moved", np.int64),
+        ("liquidation", np.float64),  # 0 for none
+        ("entry_row", np.int64),
+        ("fill_row", np.int64),  # of the last order of the trade
+        ("funding_unit", np.float64),  # per unit of base since the last order
+        ("funding_running", np.float64),  # since the last order, received
+        ("funding_orders", np.float64),  # that orders of the trade have booked
+        ("funding_unbooked", np.float64),  # of it, since the last exit
+        ("funding_shown", np.float64),  # what the host's profit formula sees
+    ]
+)
+"""State of one account."""
+
+TRADE = np.dtype(
+    [
+        ("open_row", np.int64),
+        ("close_row", np.int64),
+        ("side", np.int64),
+        ("open_rate", np.float64),
+        ("close_rate", np.float64),
+        ("amount", np.float64),
+        ("profit_abs", np.float64),
+        ("profit_ratio", np.float64),
+        ("exit_code", np.int64),  # index of EXIT_REASONS
+    ]
+)
+"""One closed trade."""
+
+NO_TRADES = np.zeros(0, TRADE)
+"""Give this for the log of trades where none is wanted."""
+
+
+class Candles(NamedTuple):
+    """A price path as the kernel takes it."""
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    funding: Floats  # a unit of base that a long pays at the open of the candle
+    is_funding_checked: npt.NDArray[np.bool_]
+    price_step: Floats
+
+
+def candles_of(path: PricePath) -> Candles:
+    """Return the arrays of a path, contiguous."""
+    hourly = path.is_on_the_hour()
+    funding = path.funding_rate * path.open
+    step = np.zeros(len(path)) if path.price_step is None else path.price_step
+    prices = (np.ascontiguousarray(each) for each in (path.open, path.high, path.low, path.close))
+    return Candles(*prices, funding, hourly | (funding != 0), np.ascontiguousarray(step))
+
+
+@numba.njit(cache=True, inline="always")
+def _nearest(value: float, step: float) -> float:
+    """Return the nearest multiple of a step; 0 is no step."""
+    if step <= 0:
+        return value
+    inverse = np.rint(1.0 / step)
+    if step < 1 and abs(inverse * step - 1.0) < 1e-9:
+        return float(np.rint(value * inverse) / inverse)  # the double nearest to the decimal
+    return float(np.rint(value / step) * step)
+
+
+@numba.njit(cache=True)
+def _above(value: float, step: float) -> float:
+    nearest = _nearest(value, step)
+    return nearest if nearest >= value else _nearest(nearest + step, step)
+
+
+@numba.njit(cache=True)
+def _below(value: float, step: float) -> float:
+    nearest = _nearest(value, step)
+    return nearest if nearest <= value else _nearest(nearest - step, step)
+
+
+@numba.njit(cache=True)
+def _ratio_at(account: np.void, rate: float, rules: RuleValues) -> float:
+    """Return the open trade's profit as a share of its stake, as `calc_profit_ratio` does."""
+    side = account.side
+    opened = account.amount * account.open_rate * (1 + side * rules.cost)
+    closed = account.amount * rate * (1 - side * rules.cost) + side * account.funding_shown
+    return float(np.rint(side * (closed / opened - 1) * rules.leverage * 1e8) / 1e8)
+
+
+@numba.njit(cache=True)
+def _profit_of(account: np.void, amount: float, rate: float, cost: float) -> float:
+    """Return what closing a part pays, funding that is not booked yet included."""
+    change = account.side * amount * (rate - account.average)
+    return float(
+        change - cost * amount * account.average - cost * amount * rate + account.funding_unbooked
+    )
+
+
+@numba.njit(cache=True)
+def _stop_price(account: np.void, rules: RuleValues) -> float:
+    if account.side > 0:
+        return _above(account.open_rate * (1 - rules.stop_share), account.price_step)
+    return _below(account.open_rate * (1 + rules.stop_share), account.price_step)
+
+
+@numba.njit(cache=True)
+def _liquidation_price(account: np.void, rules: RuleValues) -> float:
+    """Return the price at which an isolated position is liquidated; 0 for never."""
+    if not rules.has_liquidation:
+        return 0.0
+    side, value = account.side, account.amount * account.open_rate
+    stake = account.amount * account.average / rules.leverage
+    price = (stake + rules.maintenance_amount - side * value) / (
+        account.amount * (rules.maintenance_margin - side)
+    )
+    price += side * abs(account.open_rate - price) * rules.liquidation_buffer
+    return _nearest(max(price, 0.0), account.price_step)
+
+
+@numba.njit(cache=True)
+def _book_order(account: np.void, row: int, candles: Candles, amount: float) -> None:
+    """Book the funding so far to an order, and start anew with what is due at this open."""
+    account.funding_orders += account.funding_running
+    account.funding_unbooked += account.funding_running
+    account.funding_unit = candles.funding[row]
+    account.funding_running = -account.side * candles.funding[row] * amount
+    account.funding_shown = account.funding_orders
+    account.fill_row = row
+
+
+@numba.njit(cache=True)
+def _enter(
+    account: np.void, row: int, side: int, size: float, candles: Candles, rules: RuleValues
+) -> None:
+    price = candles.open[row]
+    wanted = size * max(account.wallet, 0.0) / price * rules.leverage
+    amount = _below(wanted, rules.amount_step)
+    if amount <= 0:
+        return
+    account.side, account.size, account.amount = side, size, amount
+    account.price_step = candles.price_step[row]
+    account.average = price
+    account.open_rate = _nearest(price, account.price_step)
+    account.staked = amount * price * (1 + side * rules.cost)
+    account.realized = 0.0
+    account.entry_row = row
+    account.funding_running, account.funding_orders, account.funding_unbooked = 0.0, 0.0, 0.0
+    _book_order(account, row, candles, amount)
+    account.stop, account.stop_moved = _stop_price(account, rules), 0
+    account.liquidation = _liquidation_price(account, rules)
+
+
+@numba.njit(cache=True)
+def _add(account: np.void, row: int, stake: float, candles: Candles, rules: RuleValues) -> None:
+    """Increase the open position at the open, as `adjust_trade_position` with a positive stake."""
+    price = candles.open[row]
+    added = _below(stake / price * rules.leverage, rules.amount_step)
+    if added <= 0:
+        return
+    total = _nearest(account.amount + added, rules.amount_step)
+    account.average = (account.average * account.amount + price * added) / total
+    account.amount = total
+    account.open_rate = _nearest(account.average, account.price_step)
+    account.staked += added * price * (1 + account.side * rules.cost)
+    _book_order(account, row, candles, total)
+    stop = _stop_price(account, rules)
+    if (stop - account.stop) * account.side > 0:
+        account.stop, account.stop_moved = stop, 1
+    account.liquidation = _liquidation_price(account, rules)
+
+
+@numba.njit(cache=True)
+def _reduce(account: np.void, row: int, stake: float, candles: Candles, rules: RuleValues) -> None:
+    """Sell a part at the open, as `adjust_trade_position` with a negative stake."""
+    held = account.amount * account.average / rules.leverage
+    sold = _below(stake * account.amount / held, rules.amount_step)
+    left = _nearest(account.amount - sold, rules.amount_step)
+    if sold <= 0 or left <= 0:
+        return
+    # the host counts what is due now on the amount before the sale
+    _book_order(account, row, candles, account.amount)
+    rate = _nearest(candles.open[row], account.price_step)
+    profit = _profit_of(account, sold, rate, rules.cost)
+    account.realized += profit
+    account.wallet += profit
+    account.funding_unbooked = 0.0
+    account.amount = left
+
+
+@numba.njit(cache=True)
+def _resize(account: np.void, row: int, size: float, candles: Candles, rules: RuleValues) -> None:
+    """Move the stake to a share of the closed balance."""
+    account.size = size
+    change = size * account.wallet - account.amount * account.average / rules.leverage
+    if change > 0:
+        _add(account, row, change, candles, rules)
+    elif change < 0:
+        _reduce(account, row, -change, candles, rules)
+
+
+@numba.njit(cache=True)
+def _close(
+    account: np.void, row: int, rate: float, code: int, rules: RuleValues, trades: np.ndarray
+) -> int:
+    """Close the trade, log it where there is room, and return how many were closed: 1."""
+    account.funding_unbooked += account.funding_running
+    profit = _profit_of(account, account.amount, rate, rules.cost)
+    account.wallet += profit
+    total = account.realized + profit
+    account.losing_streak = 0 if total > 0 else account.losing_streak + 1
+    if account.n_trades < len(trades):
+        trade = trades[account.n_trades]
+        trade.open_row, trade.close_row, trade.side = account.entry_row, row, account.side
+        trade.open_rate, trade.close_rate = account.open_rate, rate
+        trade.amount, trade.profit_abs = account.amount, total
+        trade.profit_ratio = total / account.staked * rules.leverage
+        trade.exit_code = code
+    account.n_trades += 1
+    account.side, account.size, account.amount = 0, 0.0, 0.0
+    return 1
+
+
+@numba.njit(cache=True)
+def _check_funding(account: np.void, row: int, candles: Candles) -> None:
+    if row > account.fill_row:
+        account.funding_unit += candles.funding[row]
+    if candles.is_funding_checked[row]:
+        account.funding_running = -account.side * account.funding_unit * account.amount
+        account.funding_shown = account.funding_orders + account.funding_running
+
+
+@numba.njit(cache=True)
+def _stop_rate(account: np.void, row: int, price: float, candles: Candles) -> float:
+    """Return the price of an exit at a stop: the open where the candle lies beyond it."""
+    is_gap = price > candles.high[row] if account.side > 0 else price < candles.low[row]
+    return float(candles.open[row] if is_gap else price)
+
+
+@numba.njit(cache=True)
+def _roi_rate(account: np.void, row: int, candles: Candles, rules: RuleValues) -> float:
+    """Return the price at which the minimal ROI is taken within the candle, or NaN."""
+    minutes = (row - account.entry_row) * rules.candle_minutes
+    entry = np.searchsorted(rules.roi_minutes, minutes, side="right") - 1
+    if entry < 0:
+        return np.nan
+    wanted, due = rules.roi_ratios[entry], rules.roi_minutes[entry]
+    side, opened = account.side, candles.open[row]
+    best = candles.high[row] if side > 0 else candles.low[row]
+    if not _ratio_at(account, best, rules) > wanted:
+        return np.nan
+    is_at_open = due % rules.candle_minutes == 0
+    if wanted == -1 and is_at_open:
+        return float(opened)
+    value = account.amount * account.open_rate * (1 + side * rules.cost)
+    target = (1 + side * wanted / rules.leverage) * value - side * account.funding_shown
+    rate = target / (account.amount * (1 - side * rules.cost))
+    if minutes > 0 and minutes == due and is_at_open and side * (opened - rate) > 0:
+        return float(opened)
+    return float(min(max(rate, candles.low[row]), candles.high[row]))
+
+
+@numba.njit(cache=True)
+def _exit(
+    account: np.void, row: int, flags: int, candles: Candles, rules: RuleValues
+) -> tuple[int, float]:
+    """Return code and price of the exit that comes first, or 0: signal, stop, ROI, moved stop."""
+    side = account.side
+    enters = flags & (ENTER_LONG if side > 0 else ENTER_SHORT)
+    if flags & (EXIT_LONG if side > 0 else EXIT_SHORT) and not enters:
+        return _SIGNAL, candles.open[row]
+    if 0 < rules.max_holding <= row - account.entry_row:
+        return _MAX_HOLDING, candles.open[row]
+    worst = candles.low[row] if side > 0 else candles.high[row]
+    is_stopped = side * (account.stop - worst) >= 0
+    if is_stopped and not account.stop_moved:
+        return _STOP, _stop_rate(account, row, account.stop, candles)
+    if not is_stopped and account.liquidation > 0 and side * (account.liquidation - worst) >= 0:
+        return _LIQUIDATION, _stop_rate(account, row, account.liquidation, candles)
+    rate = _roi_rate(account, row, candles, rules)
+    if not np.isnan(rate):
+        return _ROI, rate
+    if is_stopped:
+        return _MOVED_STOP, _stop_rate(account, row, account.stop, candles)
+    return 0, 0.0
+
+
+@numba.njit(cache=True)
+def _direction(flags: int, can_short: bool) -> int:
+    """Return which side the signals enter: 1, -1, or 0."""
+    if not can_short:
+        flags &= ENTER_LONG | EXIT_LONG
+    if flags & ENTER_LONG and not flags & (EXIT_LONG | ENTER_SHORT):
+        return 1
+    if flags & ENTER_SHORT and not flags & (EXIT_SHORT | ENTER_LONG):
+        return -1
+    return 0
+
+
+@numba.njit(cache=True)
+def _pass(
+    account: np.void,
+    row: int,
+    flags: int,
+    size: float,
+    candles: Candles,
+    rules: RuleValues,
+    trades: np.ndarray,
+) -> int:
+    """Enter if flat, then look for an exit. Return how many trades were closed."""
+    direction = _direction(flags, rules.can_short)
+    if account.side == 0 and direction != 0 and row < len(candles.open) - 1:
+        _enter(account, row, direction, size, candles, rules)
+    if account.side == 0:
+        return 0
+    _check_funding(account, row, candles)
+    if direction == account.side and size != account.size:
+        _resize(account, row, size, candles, rules)
+    code, rate = _exit(account, row, flags, candles, rules)
+    if code:
+        rate = _nearest(rate, account.price_step)
+        return _close(account, row, rate, code, rules, trades)
+    return 0
+
+
+@numba.njit(cache=True)
+def trade_candle(
+    account: np.void,
+    row: int,
+    flags: int,
+    size: float,
+    candles: Candles,
+    rules: RuleValues,
+    trades: np.ndarray,
+) -> int:
+    """Trade one candle on the signals of the row before it.
+
+    Parameters
+    ----------
+    account : record of ACCOUNT
+        Changed in place.
+    row : int
+        The candle: entries and exit signals are filled at its open; stop-loss, liquidation and ROI
+        within it. On the path's last candle nothing is entered and what is open is closed at the
+        open.
+    flags : int
+        Signals of the row before: ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT.
+    size : float
+        Share of the closed balance to stake, above 0 where a flag enters.
+    candles : Candles
+    rules : RuleValues
+    trades : array of TRADE
+        Closed trades of the episode are written here as far as it goes; `NO_TRADES` for none.
+
+    Returns
+    -------
+    int
+        Number of trades closed.
+    """
+    before = account.side
+    closed = _pass(account, row, flags, size, candles, rules, trades)
+    direction = _direction(flags, rules.can_short)
+    if rules.can_short and before != 0 and account.side == 0 and direction == -before:
+        closed += _pass(account, row, flags, size, candles, rules, trades)  # turn around
+    if account.side != 0 and row == len(candles.open) - 1:
+        rate = _nearest(candles.open[row], account.price_step)
+        closed += _close(account, row, rate, _FORCE, rules, trades)
+    return closed
+
+
+@numba.njit(cache=True)
+def equity_at(account: np.void, price: float, rules: RuleValues, exit_cost: float) -> float:
+    """Return the balance with the open position at a price, quote currency.
+
+    Parameters
+    ----------
+    account : record of ACCOUNT
+    price : float
+    rules : RuleValues
+    exit_cost : float
+        Cost of the exit, as a share of its value: 0, or `rules.cost`.
+    """
+    if account.side == 0:
+        return float(account.wallet)
+    held = account.average * account.amount
+    change = account.side * (price * account.amount - held)
+    funding = account.funding_unbooked + account.funding_running
+    costs = rules.cost * held + exit_cost * price * account.amount
+    return float(account.wallet + change - costs + funding)
+
+
+@numba.njit(cache=True)
+def open_account(account: np.void, row: int, end: int, balance: float) -> None:
+    """Start flat on a row."""
+    account.row, account.end = row, end
+    account.wallet = account.equity = account.equity_peak = account.close_peak = balance
+    account.n_trades = account.losing_streak = account.side = 0
+    account.size = account.amount = 0.0
+    account.stop_moved, account.entry_row, account.fill_row = 0, row, row
+    account.funding_running = account.funding_orders = 0.0
+    account.funding_unbooked = account.funding_shown = 0.0
+
+
+STATE_NAMES = ("position", "unrealized_profit_pct", "log_candles_held", "drawdown_pct")
+"""What an observation holds after the features.
+
+The position as asked for, from -1 to 1; the open trade's profit after fees, in percent of its
+stake, at the close; the logarithm of 1 + candles held; the loss since the best close of the
+episode, in percent of the balance.
+"""
+
+
+@numba.njit(cache=True)
+def write_state(account: np.void, candles: Candles, rules: RuleValues, out: np.ndarray) -> None:
+    """Write the position state at the close of the account's row, `STATE_NAMES`, float32."""
+    close = candles.close[account.row]
+    balance = equity_at(account, close, rules, rules.cost)
+    account.close_peak = max(account.close_peak, balance)
+    out[0] = account.side * account.size
+    out[1] = 0.0
+    out[2] = 0.0
+    if account.side != 0:
+        out[1] = 100 * _ratio_at(account, close, rules)
+        out[2] = np.log1p(account.row - account.entry_row + 1)
+    out[3] = 100 * (1 - balance / account.close_peak)
