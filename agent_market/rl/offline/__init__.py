@@ -1,0 +1,1 @@
+"""Offline learning: logged transitions, policies learned from them, and a gate by their value."""
