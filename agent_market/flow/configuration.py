@@ -100,7 +100,7 @@ def _load_with_additions(file: Path, level: int) -> Config:
         raise ConfigError(
             f"{file}: add_config_files nest deeper than {_MAX_DEPTH}. Break the loop."
         )
-    config = _parse(file)
+    config = parse_config_file(file)
     additions: Config = {}
     for name in config.get("add_config_files", []):
         addition = _load_with_additions(file.resolve().parent / name, level + 1)
@@ -108,7 +108,8 @@ def _load_with_additions(file: Path, level: int) -> Config:
     return deep_merge(additions, config)
 
 
-def _parse(file: Path) -> Config:
+def parse_config_file(file: Path) -> Config:
+    """Return one file's own content; ConfigError if it is missing or is not a JSON object."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
