@@ -29,6 +29,7 @@ EXIT_REASONS = (
 )
 """By code. A stop is called trailing once adding to a position has moved it, as in the host."""
 
+_HALF = 0.5 + 1e-7
 _SIGNAL, _STOP, _LIQUIDATION, _ROI, _MOVED_STOP, _MAX_HOLDING, _FORCE = range(1, 8)
 
 ACCOUNT = np.dtype(
@@ -105,13 +106,19 @@ def candles_of(path: PricePath) -> Candles:
 
 @numba.njit(cache=True, inline="always")
 def _nearest(value: float, step: float) -> float:
-    """Return the nearest multiple of a step; 0 is no step."""
+    """Return the nearest multiple of a step, 0 being none.
+
+    A half goes upwards. The host calculates in decimals, where an average of two prices often is
+    exactly half a step: a double that misses it by its own rounding still counts as half.
+    """
     if step <= 0:
         return value
     inverse = np.rint(1.0 / step)
     if step < 1 and abs(inverse * step - 1.0) < 1e-9:
-        return float(np.rint(value * inverse) / inverse)  # the double nearest to the decimal
-    return float(np.rint(value / step) * step)
+        return float(
+            np.floor(value * inverse + _HALF) / inverse
+        )  # the double nearest to the decimal
+    return float(np.floor(value / step + _HALF) * step)
 
 
 @numba.njit(cache=True)

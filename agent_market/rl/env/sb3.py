@@ -19,6 +19,8 @@ class TradingVecEnv(VecEnv):
     vector : VectorTradingEnv
     """
 
+    render_mode = None
+
     def __init__(self, vector: VectorTradingEnv) -> None:
         self.vector = vector
         super().__init__(
@@ -92,7 +94,7 @@ class TradingVecEnv(VecEnv):
         """Return None for each: nothing is drawn."""
         return [None] * self.num_envs
 
-    def _get_indices(self, indices: None | int | Iterable[int]) -> Iterable[int]:
+    def _get_indices(self, indices: int | Iterable[int] | None) -> Iterable[int]:
         if indices is None:
             return range(self.num_envs)
         return [indices] if isinstance(indices, int) else indices

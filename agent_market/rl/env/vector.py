@@ -75,6 +75,8 @@ class VectorTradingEnv:
 
     Attributes
     ----------
+    observations : array, float32, (n_envs, n_observed)
+        The last ones given; the next step writes over them.
     accounts : array of ACCOUNT, (n_envs,)
         The state behind the observations.
     steps : array of STEP, (n_envs,)
@@ -109,7 +111,7 @@ class VectorTradingEnv:
         self._candles = candles_of(path)
         self._values = rules.values()
         self._memory = np.zeros((n_envs, N_MEMORY))
-        self._observations = np.zeros((n_envs, self.n_observed), np.float32)
+        self.observations = np.zeros((n_envs, self.n_observed), np.float32)
         self._rewards = np.zeros(n_envs)
         self._ended = np.zeros((2, n_envs), np.bool_)
         self._rng = np.random.default_rng(seed)
@@ -137,7 +139,7 @@ class VectorTradingEnv:
             self._rng = np.random.default_rng(seed)
         everyone = np.arange(self.n_envs)
         self.start(everyone, self.draw_starts(self.n_envs))
-        return self._observations
+        return self.observations
 
     def draw_starts(self, n_starts: int) -> npt.NDArray[np.int64]:
         """Draw rows at which an episode may start."""
@@ -162,7 +164,7 @@ class VectorTradingEnv:
             self._candles,
             self._values,
             self._features,
-            self._observations,
+            self.observations,
         )
 
     def step(self, actions: npt.ArrayLike) -> Stepped:
@@ -190,14 +192,14 @@ class VectorTradingEnv:
             self.steps,
             terminated,
             truncated,
-            self._observations,
+            self.observations,
         )
         _pay(self._reward, self.steps, self._memory, self._rewards)
         ended = np.flatnonzero(terminated | truncated)
-        final = {int(env): self._observations[env].copy() for env in ended}
+        final = {int(env): self.observations[env].copy() for env in ended}
         if ended.size:
             self.start(ended, self.draw_starts(len(ended)))
-        return Stepped(self._observations, self._rewards, terminated, truncated, final)
+        return Stepped(self.observations, self._rewards, terminated, truncated, final)
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Return which actions make sense now, (n_envs, n_actions)."""
