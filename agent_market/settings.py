@@ -348,7 +348,8 @@ class RiskSettings(Section):
         pair.
     max_correlated_exposure : the same, with every other trade weighted by the correlation of its
         return with the new one's.
-    max_leverage : of any trade. max_leveraged_volatility_bps : leverage times candle volatility.
+    max_leverage : of any trade but those of `long_shot`, whose own stands.
+    max_leveraged_volatility_bps : leverage times candle volatility.
     thin_volume : quote currency traded a candle below which there is no leverage.
     max_volume_share : of the quote currency traded a candle that a position may be.
     max_funding_bps : a settlement that a new trade may have to pay.
@@ -380,13 +381,13 @@ class FreshnessSettings(Section):
     """How old each input may be before it counts as stale.
 
     candles : since the close of the last candle with trades; prediction : since the last trusted
-        one. Both in candles of the strategy.
+        one. Both in candles of the strategy; one passes before the next can close.
     funding_hours, open_interest_hours, order_flow_hours, news_hours : since the newest row that was
         known.
     """
 
-    candles: float = Field(default=3.0, gt=0)
-    prediction: float = Field(default=3.0, gt=0)
+    candles: float = Field(default=3.0, ge=2)
+    prediction: float = Field(default=3.0, ge=2)
     funding_hours: float = Field(default=17.0, gt=0)
     open_interest_hours: float = Field(default=2.0, gt=0)
     order_flow_hours: float = Field(default=0.5, gt=0)
