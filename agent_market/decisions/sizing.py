@@ -1,17 +1,25 @@
-"""How large a trade is, how much leverage it takes, and when it has had its time."""
+"""How large a trade should be: volatility target, confidence, bias, and fractional Kelly."""
 
 from __future__ import annotations
 
 import math
 
-from agent_market.settings import ExitSettings, ModeSettings, SizingSettings
+from agent_market.settings import SizingSettings
 
 
-def stake_fraction(prediction: float, volatility: float, settings: SizingSettings) -> float:
-    """Return the share of a full stake to put on, between the settings' floor and 1.
+def stake_fraction(
+    prediction: float,
+    volatility: float,
+    settings: SizingSettings,
+    *,
+    multiplier: float = 1.0,
+    bias_multiplier: float = 1.0,
+) -> float:
+    """Return the share of a full stake to put on, 0..1.
 
-    The share falls with the candle volatility (volatility targeting) and rises with the size of
-    the prediction, fully trusted from `full_confidence_bps` on.
+    Confidence (the size of the prediction, fully trusted from `full_confidence_bps` on) times calm
+    (target over present volatility, at most 1), at least `floor`; then times what the mode and the
+    bias say. The caps of `agent_market.decisions.risk` come after.
 
     Parameters
     ----------
@@ -20,13 +28,18 @@ def stake_fraction(prediction: float, volatility: float, settings: SizingSetting
     volatility : float
         Standard deviation of candle returns, a fraction; NaN or 0 counts as the target.
     settings : SizingSettings
-        Target volatility, confidence scale and floor.
+    multiplier : float
+        Of the mode and the degrade level.
+    bias_multiplier : float
+        Of the bias, clamped to 0..`max_bias_multiplier`; NaN counts as 0.
     """
     edge_bps = abs(prediction) * 1e4 if math.isfinite(prediction) else 0.0
     confidence = min(1.0, edge_bps / settings.full_confidence_bps)
     calm = settings.target_volatility_bps / 1e4
     scale = min(1.0, calm / volatility) if volatility > 0 else 1.0
-    return max(settings.floor, scale * confidence)
+    bias = min(max(0.0, bias_multiplier), settings.max_bias_multiplier)
+    share = max(settings.floor, scale * confidence) * multiplier * bias
+    return min(1.0, share) if share > 0 else 0.0
 
 
 def leverage_for(volatility: float, max_leverage: float, settings: SizingSettings) -> float:
@@ -43,37 +56,28 @@ def leverage_for(volatility: float, max_leverage: float, settings: SizingSetting
     return max(fitting, default=1.0)
 
 
-def exit_reason(
-    *,
-    direction: int,
-    age_candles: float,
-    prediction: float,
-    trusted: bool,
-    deviation_z: float,
-    mode: str,
-    modes: ModeSettings,
-    exits: ExitSettings,
-) -> str | None:
-    """Return why a trade should be closed at this candle's close, or None to hold it.
+def kelly_exposure(
+    prediction: float, volatility: float, horizon_candles: float, settings: SizingSettings
+) -> float:
+    """Return the largest notional over equity that fractional Kelly takes, at least 0.
+
+    The growth-optimal exposure to a return of mean m and variance v is m / v (Kelly 1956; Thorp
+    2006, in continuous time). m is the prediction less the round-trip cost, v the candle variance
+    times the horizon. 0 where either is no finite number, or nothing is left after costs.
 
     Parameters
     ----------
-    direction : {1, -1}
-        Long or short.
-    age_candles : float
-        Candles since the entry.
-    prediction, trusted
-        The model's newest forward return and whether it stands behind it; an untrusted
-        prediction never closes a trade.
-    deviation_z : float
-        Distance of the close from the window's mean, in standard deviations.
-    mode : str
-        The entry tag.
+    prediction : float
+        Predicted return over the horizon, a fraction, in the direction of the trade or against it.
+    volatility : float
+        Of candle returns, a fraction.
+    horizon_candles : float
+        Of the prediction.
+    settings : SizingSettings
+        `kelly_fraction` and `cost_bps`.
     """
-    if age_candles >= exits.max_holding_candles:
-        return "time_stop"
-    if trusted and direction * prediction <= -modes.entry_edge_bps / 1e4:
-        return "prediction_reversed"
-    if mode == "mean_reversion" and direction * deviation_z >= 0:
-        return "mean_reached"
-    return None
+    variance = volatility * volatility * max(1.0, horizon_candles)
+    if not (math.isfinite(prediction) and math.isfinite(variance) and variance > 0):
+        return 0.0
+    edge = abs(prediction) - settings.cost_bps / 1e4
+    return max(0.0, settings.kelly_fraction * edge / variance)

@@ -107,10 +107,11 @@ def test_that_filled_candles_and_untrusted_predictions_age() -> None:
 
 def test_that_the_future_does_not_change_a_level() -> None:
     random = np.random.default_rng(3)
-    ages = pd.DataFrame({name: random.exponential(900, 200) for name in BUDGETS})
+    scales = {name: budget.seconds / 3 for name, budget in BUDGETS.items()}
+    ages = pd.DataFrame({name: random.exponential(scale, 400) for name, scale in scales.items()})
     whole = degrade_levels(ages, BUDGETS, 3)
-    assert whole.nunique() >= 3
-    assert all(degrade_levels(ages[:n], BUDGETS, 3).equals(whole[:n]) for n in (1, 57, 199))
+    assert whole.nunique() == 4
+    assert all(degrade_levels(ages[:n], BUDGETS, 3).equals(whole[:n]) for n in (1, 57, 399))
     assert degrade_levels(ages[50:], BUDGETS, 3)[3:].equals(whole[53:])
 
 
