@@ -2,10 +2,11 @@ from datetime import datetime
 from typing import Any
 
 from freqtrade.persistence import Trade
-from freqtrade.strategy import IStrategy
+from freqtrade.strategy import DecimalParameter, IntParameter, IStrategy
 from pandas import DataFrame
 
 from agent_market.bridge import (
+    DecisionDesk,
     expression_features_of,
     expression_features_path,
     feature_inputs,
@@ -14,14 +15,6 @@ from agent_market.bridge import (
     informative_candles,
     settings_of,
 )
-from agent_market.decisions import (
-    Mode,
-    choose_modes,
-    exit_reason,
-    leverage_for,
-    measure_regime,
-    stake_fraction,
-)
 from agent_market.features import (
     Hook,
     add_calendar_features,
@@ -29,17 +22,17 @@ from agent_market.features import (
     add_period_features,
 )
 from agent_market.learning.labels import ForwardReturn
-from agent_market.market.candles import timeframe_seconds
 
 PREDICTION = "&-forward_return"
 
 
 class HybridMultiMode(IStrategy):
     """
-    Trend, mean reversion and event breakout, chosen by a causal regime and confirmed by FreqAI.
+    Modes chosen by a causal regime, confirmed by FreqAI, and let through by one risk gate.
 
     Hooks only: the rules are in `agent_market.decisions`, the features in `agent_market.features`,
-    the thresholds in the section `agent_market` of the configuration. Where the user directory has
+    modes, limits and thresholds in the section `agent_market` of the configuration; what hyperopt
+    finds stands above the thresholds. Where the user directory has
     `freqai_features.json`, the features are those that it names; the expressions of
     `freqai_expressions.json` are features too.
     """
@@ -52,6 +45,7 @@ class HybridMultiMode(IStrategy):
     minimal_roi = {"0": 10}
     stoploss = -0.06
     use_exit_signal = True
+    use_custom_stoploss = True
 
     plot_config = {
         "main_plot": {},
@@ -67,6 +61,10 @@ class HybridMultiMode(IStrategy):
             "Mode": {
                 "am_mode": {"color": "#2ca02c"},
                 "am_direction": {"color": "#d62728"},
+            },
+            "Bias and level": {
+                "am_bias": {"color": "#ff7f0e"},
+                "am_level": {"color": "#7f7f7f"},
             },
         },
     }
@@ -85,6 +83,18 @@ class HybridMultiMode(IStrategy):
         if self.expressions is not None:
             memory = self.expressions.lookback
             self.startup_candle_count = max(self.startup_candle_count, memory)
+        self.desk = DecisionDesk(self, self.settings, PREDICTION, self.feature_set)
+        modes, exits = self.settings.modes, self.settings.exits
+        self.entry_edge_bps = DecimalParameter(
+            0, 40, default=modes.entry_edge_bps, decimals=3, space="buy"
+        )
+        self.deviation_z = DecimalParameter(
+            0.5, 3, default=modes.deviation_z, decimals=3, space="buy"
+        )
+        self.max_holding_candles = IntParameter(
+            6, 144, default=exits.max_holding_candles, space="sell"
+        )
+        self.position_adjustment_enable = self.desk.scales_in
         self.feature_files = (feature_set_path(config), expression_features_path(config))
 
     @property
@@ -108,9 +118,13 @@ class HybridMultiMode(IStrategy):
         ]
 
     def informative_pairs(self) -> list[tuple[str, str, str]]:
-        if self.feature_set is None:
-            return []
-        return informative_candles(self.feature_set, self.dp.current_whitelist())
+        pairs = self.dp.current_whitelist()
+        chosen = [] if self.feature_set is None else informative_candles(self.feature_set, pairs)
+        return sorted({*chosen, *self.desk.informative_candles(pairs)})
+
+    def bot_loop_start(self, current_time: datetime, **kwargs: Any) -> None:
+        if news := self.desk.observe(current_time):
+            self.dp.send_msg("\n".join(news))
 
     def feature_engineering_expand_all(
         self, dataframe: DataFrame, period: int, metadata: dict[str, Any], **kwargs: Any
@@ -143,24 +157,14 @@ class HybridMultiMode(IStrategy):
         return dataframe.join(label.compute(dataframe))
 
     def populate_indicators(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
-        dataframe = self.freqai.start(dataframe, metadata, self)
-        regime = measure_regime(dataframe, self.settings.regime)
-        modes = choose_modes(
-            dataframe,
-            regime,
-            dataframe[PREDICTION],
-            dataframe["do_predict"] == 1,
-            self.settings.modes,
-        )
-        return dataframe.join(regime).join(modes)
+        return self.desk.measure(self.freqai.start(dataframe, metadata, self), metadata)
 
     def populate_entry_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
-        for column, direction in (("enter_long", 1), ("enter_short", -1)):
-            enters = dataframe["am_direction"] == direction
-            dataframe.loc[enters, column] = 1
-            for mode in Mode:
-                dataframe.loc[enters & (dataframe["am_mode"] == mode), "enter_tag"] = mode.tag
-        return dataframe
+        return self.desk.choose(
+            dataframe,
+            entry_edge_bps=self.entry_edge_bps.value,
+            deviation_z=self.deviation_z.value,
+        )
 
     def populate_exit_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
         return dataframe
@@ -174,20 +178,38 @@ class HybridMultiMode(IStrategy):
         current_profit: float,
         **kwargs: Any,
     ) -> str | None:
-        candle = self._last_candle(pair)
-        if candle is None:
-            return None
-        age = (current_time - trade.date_last_filled_utc).total_seconds()
-        return exit_reason(
-            direction=-1 if trade.is_short else 1,
-            age_candles=age / timeframe_seconds(self.timeframe),
-            prediction=candle[PREDICTION],
-            trusted=candle["do_predict"] == 1,
-            deviation_z=candle["am_deviation_z"],
-            mode=trade.enter_tag or "",
-            modes=self.settings.modes,
-            exits=self.settings.exits,
+        return self.desk.exit_reason(
+            trade,
+            current_time,
+            current_profit,
+            self.entry_edge_bps.value,
+            self.max_holding_candles.value,
         )
+
+    def custom_stoploss(
+        self,
+        pair: str,
+        trade: Trade,
+        current_time: datetime,
+        current_rate: float,
+        current_profit: float,
+        after_fill: bool,
+        **kwargs: Any,
+    ) -> float | None:
+        return self.desk.stop(trade, current_time, current_profit)
+
+    def leverage(
+        self,
+        pair: str,
+        current_time: datetime,
+        current_rate: float,
+        proposed_leverage: float,
+        max_leverage: float,
+        entry_tag: str | None,
+        side: str,
+        **kwargs: Any,
+    ) -> float:
+        return self.desk.leverage(pair, current_time, side, entry_tag, max_leverage)
 
     def custom_stake_amount(
         self,
@@ -197,34 +219,51 @@ class HybridMultiMode(IStrategy):
         proposed_stake: float,
         min_stake: float | None,
         max_stake: float,
+        leverage: float,
+        entry_tag: str | None,
+        side: str,
         **kwargs: Any,
     ) -> float:
-        candle = self._last_candle(pair)
-        if candle is None:
-            return 0
-        fraction = stake_fraction(candle[PREDICTION], candle["am_volatility"], self.settings.sizing)
-        return min(max(proposed_stake * fraction, min_stake or 0), max_stake)
+        return self.desk.stake(
+            pair,
+            current_time,
+            side,
+            entry_tag,
+            full_stake=proposed_stake,
+            max_leverage=leverage,
+            min_stake=min_stake or 0.0,
+            max_stake=max_stake,
+        )
 
-    def leverage(
+    def confirm_trade_entry(
         self,
         pair: str,
+        order_type: str,
+        amount: float,
+        rate: float,
+        time_in_force: str,
+        current_time: datetime,
+        entry_tag: str | None,
+        side: str,
+        **kwargs: Any,
+    ) -> bool:
+        return self.desk.confirms(pair, current_time, side, entry_tag, amount * rate)
+
+    def adjust_trade_position(
+        self,
+        trade: Trade,
         current_time: datetime,
         current_rate: float,
-        proposed_leverage: float,
-        max_leverage: float,
+        current_profit: float,
+        min_stake: float | None,
+        max_stake: float,
         **kwargs: Any,
-    ) -> float:
-        candle = self._last_candle(pair)
-        if candle is None:
-            return 1
-        return leverage_for(candle["am_volatility"], max_leverage, self.settings.sizing)
+    ) -> float | None:
+        return self.desk.added_stake(
+            trade, current_time, current_profit, min_stake or 0.0, max_stake
+        )
 
     def _chosen_features(
         self, hook: Hook, dataframe: DataFrame, metadata: dict[str, Any], period: int | None = None
     ) -> DataFrame:
         return self.feature_set.add(feature_inputs(self, dataframe, metadata), hook, period)
-
-    def _last_candle(self, pair: str) -> Any:
-        """Return the newest closed candle; in a backtest the data provider hides later ones."""
-        dataframe, _ = self.dp.get_analyzed_dataframe(pair, self.timeframe)
-        return None if dataframe.empty else dataframe.iloc[-1]

@@ -1,6 +1,7 @@
 """The only room that imports freqtrade: base classes of our FreqAI models."""
 
 from agent_market.bridge.configuration import settings_of
+from agent_market.bridge.decisions import DecisionDesk
 from agent_market.bridge.expression_features import (
     expression_features_of,
     expression_features_path,
@@ -20,6 +21,7 @@ from agent_market.bridge.specs import model_spec
 __all__ = [
     "AgentMarketModel",
     "AgentMarketPanelModel",
+    "DecisionDesk",
     "expression_features_of",
     "expression_features_path",
     "feature_inputs",

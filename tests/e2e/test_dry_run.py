@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from agent_market.decisions import Mode
 from agent_market.market.replay import ccxt_overlay, launch_replay
 from agent_market.market.replay.launch import Replay
 from tests.e2e.conftest import PAIRS
@@ -64,6 +65,7 @@ def configs(replay: Replay, port: int, tmp_path_factory: pytest.TempPathFactory)
             "modes": {"entry_edge_bps": 0, "deviation_z": 0, "window_candles": 10},
             "regime": {"window_candles": 10},
             "exits": {"max_holding_candles": 3},
+            "sizing": {"cost_bps": 0},
         },
     }
     eager["exchange"]["pair_whitelist"] = list(PAIRS)
@@ -116,7 +118,7 @@ def test_that_a_dry_run_trains_trades_survives_faults_and_goes_on_after_a_restar
         known = _known_trades(first)
         assert before.items() <= known.items()
         tags = {trade["enter_tag"] for trade in first.get("/trades")["trades"]}
-        assert tags <= {"trend", "mean_reversion", "event_breakout"}
+        assert tags <= {mode.tag for mode in Mode}
         first.stop_in_order()
     finally:
         first.close()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent_market.decisions import choose_modes, measure_regime
+from agent_market.decisions import measure_regime
 from agent_market.features import (
     add_calendar_features,
     add_candle_features,
@@ -20,7 +20,7 @@ from agent_market.features import (
     add_regime_momentum_features,
 )
 from agent_market.learning.checks import check_target
-from agent_market.settings import ModeSettings, RegimeSettings
+from agent_market.settings import RegimeSettings
 from tests.candles import random_candles
 
 Computation = Callable[[pd.DataFrame], pd.DataFrame]
@@ -30,9 +30,8 @@ STRATEGY = Path(__file__).resolve().parents[2] / "strategies" / "HybridMultiMode
 
 def _modes(candles: pd.DataFrame) -> pd.DataFrame:
     prediction = candles["close"].pct_change()  # any causal stand-in
-    trusted = pd.Series(True, index=candles.index)
-    regime = measure_regime(candles, RegimeSettings())
-    return choose_modes(candles, regime, prediction, trusted, ModeSettings(entry_edge_bps=1))
+    predicted = candles.assign(**{"&-forward_return": prediction, "do_predict": 1})
+    return _strategy().desk.measure(predicted, {"pair": "BTC/USDT:USDT"})
 
 
 def _order_flow(candles: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +57,11 @@ def _strategy() -> Any:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    strategy = module.HybridMultiMode({})
+    settings = {
+        "modes": {"entry_edge_bps": 1, "long_shot": {"enabled": True, "min_score": 0}},
+        "regime": {"shock_z": 2.5},
+    }
+    strategy = module.HybridMultiMode({"agent_market": settings})
     strategy.freqai_info = {"feature_parameters": {"label_period_candles": 12}}
     return strategy
 
@@ -71,7 +74,9 @@ def _hooks(candles: pd.DataFrame) -> pd.DataFrame:
 
 
 def _signals(candles: pd.DataFrame) -> pd.DataFrame:
-    return _strategy().populate_entry_trend(candles.join(_modes(candles)), {})
+    signals = _strategy().populate_entry_trend(_modes(candles), {})
+    assert signals["enter_tag"].nunique() >= 3 or len(signals) < 500
+    return signals
 
 
 COMPUTATIONS: dict[str, Computation] = {
@@ -79,6 +84,9 @@ COMPUTATIONS: dict[str, Computation] = {
     "period features": lambda candles: add_period_features(candles, 24),
     "calendar features": lambda candles: add_calendar_features(candles, "5m"),
     "regime": lambda candles: measure_regime(candles, RegimeSettings()),
+    "hidden Markov regime": lambda candles: measure_regime(
+        candles, RegimeSettings(filter="hidden_markov")
+    ),
     "modes": _modes,
     "order flow features": _order_flow,
     "headline features": _headlines,

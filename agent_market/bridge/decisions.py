@@ -1,0 +1,444 @@
+"""What the hooks of a strategy call: measures, modes, entries through the gate, exits, levels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from freqtrade.enums import CandleType, RunMode
+from freqtrade.persistence import Trade
+from freqtrade.strategy import IStrategy, stoploss_from_open
+
+from agent_market.bridge.accounts import read_account, read_correlations
+from agent_market.bridge.feature_sets import feature_inputs
+from agent_market.decisions.degrade import (
+    CANDLES,
+    LEVELS,
+    PREDICTION,
+    Budget,
+    DegradeMonitor,
+    budgets_of,
+    degrade_levels,
+    input_ages,
+)
+from agent_market.decisions.entry import Signal, judge_stake, plan_entry
+from agent_market.decisions.exits import Holding, exit_reason, stop_gain
+from agent_market.decisions.modes import PRIORITY, choose_modes, measure_modes, mode_rule
+from agent_market.decisions.regime import measure_regime
+from agent_market.decisions.risk import Allowed, Market, Refused, Verdict
+from agent_market.decisions.strategy_advice import StrategyAdvice
+from agent_market.features.feature_set import FeatureSet
+from agent_market.features.inputs import SIDE_NEEDS, Need
+from agent_market.features.rolling import rolling_mean
+from agent_market.learning.inference import DegradeLevel
+from agent_market.market.candles import timeframe_seconds
+from agent_market.market.sidedata import EVERY_PAIR, join_as_of
+from agent_market.settings import AgentMarketSettings
+
+logger = logging.getLogger(__name__)
+
+FUNDING_KNOWN_AFTER = pd.Timedelta("1h")  # a live bot asks for funding candles once an hour
+ROUNDING = 1.01  # an order's amount and rate are rounded after its stake was judged
+
+
+class DecisionDesk:
+    """
+    The decisions of one strategy; its hooks hand over what Freqtrade hands them.
+
+    Backtest, dry run and live take the same way through it. Only what has no past differs: live,
+    the level also follows the clock between candles, and the kill switch is read.
+    """
+
+    def __init__(
+        self,
+        strategy: IStrategy,
+        settings: AgentMarketSettings,
+        prediction: str,
+        feature_set: FeatureSet | None = None,
+    ) -> None:
+        """
+        :param strategy: the strategy, not yet with wallets or data provider
+        :param settings: the section `agent_market`
+        :param prediction: column of the predicted forward return
+        :param feature_set: what the strategy's features read
+        """
+        config = strategy.config
+        self.settings = settings
+        self.timeframe = config.get("timeframe", strategy.timeframe)
+        self.is_live = config.get("runmode") in (RunMode.DRY_RUN, RunMode.LIVE)
+        self.reads_funding = config.get("trading_mode") == "futures"
+        self._strategy, self._prediction = strategy, prediction
+        self._needs = () if feature_set is None else feature_set.needs
+        self._advice = StrategyAdvice(settings, self.timeframe, live=self.is_live)
+        self._budgets = self._make_budgets()
+        self._monitors: dict[str, DegradeMonitor] = {}
+        self._leverage: dict[str, float] = {}
+        self._refused: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def scales_in(self) -> bool:
+        """Whether a mode enters in steps, which the host asks about for every open trade."""
+        rules = [mode_rule(self.settings.modes, mode.tag) for mode in PRIORITY]
+        return any(len(rule.scale_in) > 1 for rule in rules if rule.enabled)
+
+    def informative_candles(self, pairs: list[str]) -> list[tuple[str, str, str]]:
+        """
+        Return the candles that a live bot must load for the decisions.
+        :param pairs: the traded pairs
+        """
+        kind = str(CandleType.FUNDING_RATE)
+        return [(pair, "1h", kind) for pair in pairs] if self.reads_funding else []
+
+    def measure(self, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> pd.DataFrame:
+        """
+        Return the frame with everything that the modes look at, columns `am_*`.
+        :param frame: candles with FreqAI's prediction and `do_predict`
+        :param metadata: names the pair
+        """
+        regime = measure_regime(frame, self.settings.regime)
+        funding, ages = self._side_data(frame, metadata)
+        measures = measure_modes(frame, self.settings.modes, self.timeframe, funding)
+        prediction = frame[self._prediction].astype(float)
+        stands = (frame["do_predict"] == 1) & prediction.notna()
+        ages = input_ages(frame, stands, self.timeframe).join(ages)
+        window = self.settings.regime.window_candles
+        own = {
+            "am_prediction": prediction,
+            "am_trusted": stands & (frame.get("abstain", 0) != 1),
+            "am_quote_volume": rolling_mean(frame["volume"] * frame["close"], window),
+            "am_level": degrade_levels(ages, self._budgets, self.settings.degrade.recovery_candles),
+        }
+        advice = self._advice.columns(metadata["pair"], frame["date"])
+        switches = self._advice.switches(frame["date"], [mode.tag for mode in PRIORITY])
+        return pd.concat(
+            [
+                frame,
+                regime,
+                measures,
+                pd.DataFrame(own, index=frame.index),
+                ages.add_prefix("am_age_"),
+                advice,
+                switches.add_prefix("am_switch_"),
+            ],
+            axis=1,
+        )
+
+    def choose(self, frame: pd.DataFrame, **thresholds: float) -> pd.DataFrame:
+        """
+        Return the frame with mode, direction, entry signals and entry tags.
+        :param frame: of `measure`
+        :param thresholds: keys of `agent_market.modes` that hyperopt sets
+        """
+        modes = self.settings.modes.model_copy(update=thresholds)
+        switches = frame.filter(like="am_switch_")
+        switches.columns = switches.columns.str.removeprefix("am_switch_")
+        sure_at = self.settings.sizing.full_confidence_bps
+        chosen = choose_modes(frame, modes, sure_at, switches)
+        frame = frame.join(chosen)
+        for column, direction in (("enter_long", 1), ("enter_short", -1)):
+            enters = frame["am_direction"] == direction
+            frame.loc[enters, column] = 1
+            for mode in PRIORITY:
+                frame.loc[enters & (frame["am_mode"] == mode), "enter_tag"] = mode.tag
+        return frame
+
+    def leverage(self, pair: str, at: datetime, side: str, tag: str | None, most: float) -> float:
+        """
+        Return the leverage that sizing wants and the gate allows; 1 where it refuses.
+        :param pair, at, side, tag: of Freqtrade's hook
+        :param most: the exchange's
+        """
+        stake = self._strategy.wallets.get_total_stake_amount()
+        verdict = self._plan(pair, at, side, tag, full_stake=stake, max_leverage=most)
+        self._leverage[pair] = verdict.leverage if isinstance(verdict, Allowed) else 1.0
+        return self._leverage[pair]
+
+    def stake(self, pair: str, at: datetime, side: str, tag: str | None, **wanted: float) -> float:
+        """
+        Return the stake that sizing wants and the gate allows; 0, with the reason in the log, else.
+        :param pair, at, side, tag: of Freqtrade's hook
+        :param wanted: `full_stake`, `max_leverage` (that of the entry), `min_stake`, `max_stake`
+        """
+        self._leverage[pair] = wanted["max_leverage"]
+        steps = mode_rule(self.settings.modes, tag or "").scale_in
+        verdict = self._plan(pair, at, side, tag, share=steps[0], **wanted)
+        return self._log(pair, tag, verdict)
+
+    def confirms(
+        self, pair: str, at: datetime, side: str, tag: str | None, notional: float
+    ) -> bool:
+        """
+        Return whether the gate still takes the order as it is about to be placed.
+        :param pair, at, side, tag: of Freqtrade's hook
+        :param notional: amount times rate
+        """
+        candle = self._last_candle(pair)
+        if candle is None:
+            return False
+        leverage = self._leverage.get(pair, 1.0)
+        signal = self._signal(candle, pair, side, tag, notional / leverage, leverage)
+        account, market = self._snapshots(candle, pair, at)
+        verdict = judge_stake(
+            signal, notional / leverage / ROUNDING, leverage, account, market, self.settings
+        )
+        if isinstance(verdict, Allowed) and verdict.caps:
+            verdict = Refused(tuple(f"{cap}: the order is over it" for cap in verdict.caps))
+        return self._log(pair, tag, verdict) > 0
+
+    def added_stake(
+        self, trade: Trade, at: datetime, gain: float, min_stake: float, max_stake: float
+    ) -> float | None:
+        """
+        Return what the next step of scaling in adds to a trade, None for nothing.
+        :param trade: the open trade
+        :param at: now
+        :param gain: its profit ratio
+        :param min_stake, max_stake: the exchange's
+        """
+        steps = mode_rule(self.settings.modes, trade.enter_tag or "").scale_in
+        done = trade.nr_of_successful_entries
+        candle = self._last_candle(trade.pair)
+        if candle is None or trade.has_open_orders or not 0 < done < len(steps) or gain <= 0:
+            return None
+        if (
+            candle.get("enter_tag") != trade.enter_tag
+            or _direction(trade) != candle["am_direction"]
+        ):
+            return None
+        side, full = ("short" if trade.is_short else "long"), trade.stake_amount / sum(steps[:done])
+        signal = self._signal(candle, trade.pair, side, trade.enter_tag, full, trade.leverage)
+        account, market = self._snapshots(candle, trade.pair, at)
+        verdict = judge_stake(
+            signal, full * steps[done], trade.leverage, account, market, self.settings
+        )
+        too_large = isinstance(verdict, Allowed) and verdict.leverage < trade.leverage
+        if isinstance(verdict, Refused) or too_large or verdict.stake < min_stake:
+            return None
+        return min(verdict.stake, max_stake)
+
+    def exit_reason(
+        self, trade: Trade, at: datetime, profit: float, edge_bps: float, max_candles: int
+    ) -> str | None:
+        """
+        Return why a trade should be closed now, None to hold it.
+        :param trade: the open trade
+        :param at: now
+        :param profit: its profit ratio, with leverage
+        :param edge_bps: what hyperopt, or the configuration, says of `modes.entry_edge_bps`
+        :param max_candles: and of `exits.max_holding_candles`
+        """
+        candle = self._last_candle(trade.pair)
+        if candle is None:
+            return None
+        rule = mode_rule(self.settings.modes, trade.enter_tag or "")
+        modes = self.settings.modes.model_copy(update={"entry_edge_bps": edge_bps})
+        exits = self.settings.exits.model_copy(update={"max_holding_candles": max_candles})
+        return exit_reason(self._holding(trade, candle, at, profit), rule, modes, exits)
+
+    def stop(self, trade: Trade, at: datetime, profit: float) -> float | None:
+        """
+        Return where the stop stands, relative to the present rate as Freqtrade wants it, or None.
+        :param trade: the open trade
+        :param at: now
+        :param profit: its profit ratio, with leverage
+        """
+        rule = mode_rule(self.settings.modes, trade.enter_tag or "")
+        if rule.stop_bps is None and rule.trailing_bps is None:
+            return None
+        candle = self._last_candle(trade.pair)
+        if candle is None:
+            return None
+        gain = stop_gain(self._holding(trade, candle, at, profit), rule)
+        if gain is None:
+            return None
+        relative = gain * trade.leverage
+        return float(stoploss_from_open(relative, profit, trade.is_short, trade.leverage))
+
+    def observe(self, now: datetime) -> list[str]:
+        """
+        Return what changed since the last look, for the log and for people; nothing in a backtest.
+
+        Reads bias and event mode, and lets the level of each pair follow the clock.
+        :param now: the moment
+        """
+        if not self.is_live:
+            return []
+        news = self._advice.refresh(now)
+        for pair in self._strategy.dp.current_whitelist():
+            candle = self._last_candle(pair)
+            if candle is None:
+                continue
+            ages = self._ages_now(candle, now)
+            best = LEVELS[int(candle["am_level"])]
+            change = self._monitor(pair).observe(candle["date"], ages, best)
+            if change:
+                news.append(change.message(pair))
+                logger.warning("%s", change.message(pair))
+        return news
+
+    def level(self, pair: str, candle: pd.Series) -> DegradeLevel:
+        """
+        Return the degrade level of a pair: the candle's, or live the worse one of the clock.
+        :param pair: the pair
+        :param candle: its newest one
+        """
+        place = int(candle["am_level"])
+        if self.is_live and pair in self._monitors:
+            place = max(place, LEVELS.index(self._monitors[pair].level))
+        return LEVELS[place]
+
+    def _plan(
+        self,
+        pair: str,
+        at: datetime,
+        side: str,
+        tag: str | None,
+        *,
+        full_stake: float,
+        max_leverage: float,
+        **more: float,
+    ) -> Verdict:
+        candle = self._last_candle(pair)
+        if candle is None:
+            return Refused(("no candle: the pair was not analyzed yet",))
+        signal = self._signal(candle, pair, side, tag, full_stake, max_leverage, **more)
+        return plan_entry(signal, *self._snapshots(candle, pair, at), self.settings)
+
+    def _signal(
+        self,
+        candle: pd.Series,
+        pair: str,
+        side: str,
+        tag: str | None,
+        full_stake: float,
+        max_leverage: float,
+        **more: float,
+    ) -> Signal:
+        parameters = self._strategy.config["freqai"]["feature_parameters"]
+        prediction = float(candle["am_prediction"]) if candle["am_trusted"] else float("nan")
+        return Signal(
+            pair=pair,
+            direction=-1 if side == "short" else 1,
+            mode=tag or "",
+            prediction=prediction,
+            horizon_candles=float(parameters["label_period_candles"]),
+            full_stake=full_stake,
+            max_leverage=max_leverage,
+            position_multiplier=candle["am_bias_position"] * candle["am_event_position"],
+            leverage_multiplier=candle["am_event_leverage"],
+            leverage_bound=candle["am_bias_leverage"],
+            is_switched_on=candle.get(f"am_switch_{tag}", 0) > 0,
+            **more,
+        )
+
+    def _snapshots(self, candle: pd.Series, pair: str, at: datetime) -> tuple[Any, Market]:
+        account = read_account(self._strategy, self.settings, at, live=self.is_live)
+        length = timeframe_seconds(self.timeframe)
+        others = [trade.pair for trade in account.open_trades]
+        window = self.settings.regime.window_candles
+        funding = candle["am_funding_bps"]
+        market = Market(
+            now=at,
+            candle_close=(candle["date"] + pd.Timedelta(seconds=length)).to_pydatetime(),
+            candle_seconds=float(length),
+            level=self.level(pair, candle),
+            volatility=float(candle["am_volatility"]),
+            quote_volume=float(candle["am_quote_volume"]),
+            funding_bps=None if pd.isna(funding) else float(funding),
+            correlations=read_correlations(self._strategy, pair, others, window),
+        )
+        return account, market
+
+    def _holding(self, trade: Trade, candle: pd.Series, at: datetime, profit: float) -> Holding:
+        age = (at - trade.date_last_filled_utc).total_seconds()
+        return Holding(
+            direction=_direction(trade),
+            age_candles=age / timeframe_seconds(self.timeframe),
+            gain=profit / (trade.leverage or 1.0),
+            prediction=float(candle["am_prediction"]),
+            trusted=bool(candle["am_trusted"]),
+            deviation_z=float(candle["am_deviation_z"]),
+            trend=float(candle["am_trend"]),
+            funding_bps=float(candle["am_funding_bps"]),
+            level=self.level(trade.pair, candle),
+            take_profit_multiplier=float(candle["am_bias_take_profit"]),
+            stop_multiplier=float(candle["am_bias_stop"]),
+        )
+
+    def _log(self, pair: str, tag: str | None, verdict: Verdict) -> float:
+        """Return the stake, 0 for a refusal; log a refusal once, until its kind changes."""
+        if isinstance(verdict, Allowed):
+            self._refused.pop(pair, None)
+            if verdict.caps:
+                logger.debug("%s %s: cut by %s", pair, tag, ", ".join(verdict.caps))
+            return verdict.stake
+        kinds = tuple(reason.split(":")[0] for reason in verdict.reasons)
+        if self._refused.get(pair) != kinds:
+            logger.info("%s %s refused: %s", pair, tag, "; ".join(verdict.reasons))
+        self._refused[pair] = kinds
+        return 0.0
+
+    def _make_budgets(self) -> dict[str, Budget]:
+        side = {str(need) for need in self._needs if need in SIDE_NEEDS}
+        if self.reads_funding:
+            side.add("funding")
+        return budgets_of(self.settings.degrade, self.timeframe, sorted(side))
+
+    def _monitor(self, pair: str) -> DegradeMonitor:
+        recovery = self.settings.degrade.recovery_candles
+        return self._monitors.setdefault(pair, DegradeMonitor(self._budgets, recovery))
+
+    def _ages_now(self, candle: pd.Series, now: datetime) -> dict[str, float]:
+        close = candle["date"] + pd.Timedelta(seconds=timeframe_seconds(self.timeframe))
+        late = (pd.Timestamp(now) - close).total_seconds()
+        return {name: float(candle[f"am_age_{name}"]) + late for name in self._budgets}
+
+    def _side_data(
+        self, frame: pd.DataFrame, metadata: Mapping[str, Any]
+    ) -> tuple[pd.Series | None, pd.DataFrame]:
+        """Return the funding rate known at each close in bps, and the age of every side input."""
+        ages, funding = pd.DataFrame(index=frame.index), None
+        side = [name for name in self._budgets if name not in (CANDLES, PREDICTION)]
+        if not side:
+            return funding, ages
+        reads = feature_inputs(self._strategy, frame, dict(metadata))
+        for name in side:
+            if name == "funding":
+                rows = reads.candles_of(metadata["pair"], "1h", Need.FUNDING)
+                known = self._known(frame, rows["date"], FUNDING_KNOWN_AFTER, rows["open"] * 1e4)
+                fresh = known["age"] <= self._budgets[name].seconds
+                funding, ages[name] = known["value"].where(fresh), known["age"]
+            else:
+                pair = EVERY_PAIR if name == Need.NEWS else metadata["pair"]
+                rows = reads.side_of(name, pair)
+                ages[name] = self._known(frame, rows["available_at"], pd.Timedelta(0))["age"]
+        return funding, ages
+
+    def _known(
+        self,
+        frame: pd.DataFrame,
+        moments: pd.Series,
+        delay: pd.Timedelta,
+        values: pd.Series | float = np.nan,
+    ) -> pd.DataFrame:
+        """Return `value` and `age` (seconds) of the newest row known at each close."""
+        moments = pd.to_datetime(moments, utc=True).astype("datetime64[ms, UTC]")
+        rows = pd.DataFrame({"event_time": moments, "available_at": moments + delay})
+        rows["seen"], rows["value"] = moments, values
+        joined = join_as_of(frame[["date"]], rows, self.timeframe)
+        close = frame["date"] + pd.Timedelta(seconds=timeframe_seconds(self.timeframe))
+        age = (close - joined["seen"]).dt.total_seconds().fillna(np.inf)
+        return pd.DataFrame({"value": joined["value"].astype(float), "age": age})
+
+    def _last_candle(self, pair: str) -> pd.Series | None:
+        """Return the newest closed candle; in a backtest the data provider hides later ones."""
+        frame, _ = self._strategy.dp.get_analyzed_dataframe(pair, self.timeframe)
+        return None if frame.empty else frame.iloc[-1]
+
+
+def _direction(trade: Trade) -> int:
+    return -1 if trade.is_short else 1
