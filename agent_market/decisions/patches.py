@@ -124,12 +124,12 @@ def merge_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Config:
 
 def without_expired(config: Mapping[str, Any], now: datetime) -> Config:
     """Return the patch that removes pinned advice which is over or malformed, {} for none."""
-    patch: Config = {}
-    for section, reading in _pinned(config).items():
-        advice = None if reading is None else reading.advice
-        if reading is not None and (advice is None or advice.expires_at <= now):
-            patch = merge_patch(patch, advice_patch(config, section, None))
-    return patch
+    over = {
+        section: {"pinned": None}
+        for section, reading in _pinned(config).items()
+        if reading is not None and (reading.advice is None or reading.advice.expires_at <= now)
+    }
+    return {"agent_market": over} if over else {}
 
 
 def check_pinned(config: Mapping[str, Any], now: datetime) -> None:
