@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -108,14 +109,17 @@ class Evaluator:
         """
         roots = [self._part(node) for node in nodes]
         run = _Run(self, self._store, dict.fromkeys(_below(roots), 0))
+        self._store.keeps_spent = self._bytes_of(run.first_rows) <= self._store.limit
         self._store.forget_expected()
         self._store.expect(roots)
         for part in run.first_rows:
             self._store.expect(set(_parts_of(part)))
         for root in roots:
             run.value(root)
+            values = self._lend(root)
             self._store.use_up(root)
-            yield self._lend(root)
+            yield values
+            del values  # the caller may let it go
 
     def evaluate_last(self, nodes: Sequence[Node]) -> FloatArray:
         """Return the values of the newest row alone, from no more rows than they need.
@@ -139,6 +143,11 @@ class Evaluator:
         for place, root in enumerate(roots):
             result[place] = run.value(root)[:, -1]
         return result
+
+    def _bytes_of(self, parts: Iterable[_Part]) -> int:
+        """Return what the values of all parts take that are computed."""
+        sizes = [math.prod(self.shape(part)) for part in parts if self.source(part) is None]
+        return sum(sizes) * self.dtype.itemsize
 
     def _first_rows(self, roots: Sequence[_Part], first: int) -> dict[_Part, int]:
         """Return the first row of each part that the rows of `roots` from `first` on use."""

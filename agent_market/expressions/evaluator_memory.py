@@ -1,10 +1,12 @@
-"""The arrays that an evaluator keeps, within a bound."""
+"""The arrays that an evaluator keeps, within a bound, and their memory, which is used again."""
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -12,21 +14,45 @@ from agent_market.errors import ConfigError
 from agent_market.expressions.kernels_numbers import FloatArray
 
 _MEGABYTE = 2**20
+_BOUNDARY = 64  # bytes
+
+
+class _Memory:
+    """Bytes that several arrays use one after another, on a boundary of vector instructions."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._bytes = np.empty(size + _BOUNDARY, np.uint8)
+        start = -self._bytes.ctypes.data % _BOUNDARY
+        self.__array_interface__: dict[str, Any] = self._bytes[
+            start : start + size
+        ].__array_interface__
+
+
+def _take_back(store: weakref.ref[ArrayStore], memory: _Memory) -> None:
+    found = store()
+    if found is not None:
+        found.take_back(memory)
 
 
 class ArrayStore:
     """Arrays by key, and what makes room for another: first those that no one waits for.
 
-    limit : bytes that all arrays together may take, those in use and those kept for later.
+    limit : bytes that all arrays together may take: those in use, those kept for later, and the
+        memory of those let go that waits for the next ones.
     peak : most bytes that they have taken.
+    keeps_spent : whether an array that no one waits for any more stays as long as there is room.
+        Where it goes at once, the next one is written into memory that the processor still has
+        in its caches.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.peak = 0
-        self._bytes = 0
+        self.keeps_spent = True
+        self._bytes = 0  # of the arrays kept
         self._kept: OrderedDict[Hashable, FloatArray] = OrderedDict()  # least recently used first
-        self._lent: set[Hashable] = set()
+        self._free: list[_Memory] = []  # the one used last at the end
         self._pinned: Counter[Hashable] = Counter()
         self._waiting: Counter[Hashable] = Counter()
 
@@ -41,6 +67,8 @@ class ArrayStore:
     def use_up(self, key: Hashable) -> None:
         """Say that an expected use has been made."""
         self._waiting[key] -= 1
+        if not self.keeps_spent and key in self._kept and self._is_spent(key):
+            self.discard(key)
 
     def find(self, key: Hashable) -> FloatArray | None:
         """Return an array, or None where it was never computed or had to go."""
@@ -51,7 +79,6 @@ class ArrayStore:
 
     def lend(self, key: Hashable) -> FloatArray:
         """Return a kept array that the caller may hold as long as it wants, read-only."""
-        self._lent.add(key)
         found = self._kept[key]
         found.flags.writeable = False
         return found
@@ -76,25 +103,46 @@ class ArrayStore:
             What is in use leaves no room.
         """
         size = shape[0] * shape[1] * dtype.itemsize
-        made: FloatArray | None = None
-        while self._bytes + size > self.limit:
-            let_go = self._let_go(size)
-            if let_go is not None and let_go.shape == shape and let_go.dtype == dtype:
-                made = let_go  # memory that is mapped already is faster than new
-                break
+        memory = self._find_memory(size)
+        while memory is None and self._bytes + self._free_bytes() + size > self.limit:
+            if self._free:
+                self._free.pop(0)
+            else:
+                self._let_go(size)
+                memory = self._find_memory(size)
+        if memory is None:
+            memory = _Memory(size)
         self._bytes += size
-        self.peak = max(self.peak, self._bytes)
-        self._kept[key] = np.empty(shape, dtype) if made is None else made
+        self.peak = max(self.peak, self._bytes + self._free_bytes())
+        owner = np.asarray(memory)
+        # every view that the caller takes of the array holds `owner`
+        weakref.finalize(owner, _take_back, weakref.ref(self), memory).atexit = False
+        self._kept[key] = owner.view(dtype).reshape(shape)
         return self._kept[key]
 
     def discard(self, key: Hashable) -> None:
-        """Forget an array that is worth nothing."""
-        self._bytes -= self._kept.pop(key).nbytes
+        """Forget an array; its memory is used again once no one holds it."""
+        array = self._kept.pop(key)
+        self._bytes -= array.nbytes
 
-    def _let_go(self, size: int) -> FloatArray | None:
-        """Forget an array; return it where no one else may hold it."""
-        free = (key for key in self._kept if self._pinned[key] <= 0)
-        spent = next((key for key in free if self._waiting[key] <= 0), None)
+    def take_back(self, memory: _Memory) -> None:
+        """Keep memory that no one uses for the next array, where there is room."""
+        if self._bytes + self._free_bytes() + memory.size <= self.limit:
+            self._free.append(memory)
+
+    def _find_memory(self, size: int) -> _Memory | None:
+        found = [k for k, memory in enumerate(self._free) if memory.size == size]
+        return self._free.pop(found[-1]) if found else None
+
+    def _free_bytes(self) -> int:
+        return sum(memory.size for memory in self._free)
+
+    def _is_spent(self, key: Hashable) -> bool:
+        return self._waiting[key] <= 0 and self._pinned[key] <= 0
+
+    def _let_go(self, size: int) -> None:
+        """Forget an array."""
+        spent = next((key for key in self._kept if self._is_spent(key)), None)
         key = next((key for key in self._kept if self._pinned[key] <= 0), None)
         if key is None:
             raise ConfigError(
@@ -102,10 +150,4 @@ class ArrayStore:
                 f"is {self.limit / _MEGABYTE:.1f} MB. Raise agent_market.expressions.memory_mb, or "
                 "compute fewer rows at a time."
             )
-        key = key if spent is None else spent
-        array = self._kept.pop(key)
-        self._bytes -= array.nbytes
-        if key in self._lent:
-            self._lent.discard(key)
-            return None
-        return array
+        self.discard(key if spent is None else spent)

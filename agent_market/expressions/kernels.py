@@ -7,6 +7,7 @@ value of a row is a function of its window alone, to the last bit, so the rows m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -73,9 +74,17 @@ def _median(x: FloatArray, n: float, *rows: Any) -> None:
     order.order_statistics(order.QUANTILE, 0.5, x, int(n), *rows)
 
 
+def _mean(x: FloatArray, n: float, *rows: Any) -> None:
+    windows.means(x, 0.0, int(n), *rows)
+
+
+def _sum(x: FloatArray, n: float, *rows: Any) -> None:
+    sums.sums(x, int(n), *rows)
+
+
 def _exponential_mean(x: FloatArray, n: float, *rows: Any) -> None:
     reach = OPERATORS["ewm"].rows_before(int(n)) + 1
-    windows.exponential_mean(x, int(n), reach, *rows)
+    windows.means(x, math.log(2.0) / n, reach, *rows)
 
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType(
@@ -101,15 +110,15 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
         "where": elementwise.choose,
         "delay": _delay,
         "delta": _delta,
-        "ts_mean": _of_window(sums.moments, sums.MEAN),
-        "ts_sum": _of_window(sums.moments, sums.SUM),
+        "ts_mean": _mean,
+        "ts_sum": _sum,
         "ts_std": _of_window(sums.moments, sums.STD),
         "ts_zscore": _of_window(sums.moments, sums.ZSCORE),
         "ts_rank": _rank,
         "ts_min": _of_window(windows.extremes, windows.MIN),
         "ts_max": _of_window(windows.extremes, windows.MAX),
-        "ts_argmin": _of_window(windows.extremes, windows.ARGMIN),
-        "ts_argmax": _of_window(windows.extremes, windows.ARGMAX),
+        "ts_argmin": _of_window(windows.places, windows.ARGMIN),
+        "ts_argmax": _of_window(windows.places, windows.ARGMAX),
         "ts_median": _median,
         "ts_quantile": _quantile,
         "ts_skew": _of_window(sums.moments, sums.SKEW),

@@ -1,7 +1,15 @@
-"""Windows that are sums: mean, deviation, skewness, covariance, correlation.
+"""Windows that are moments: sum, deviation, score, skewness, covariance, correlation.
 
 Every kernel here and beside fills `out[:, first:last]` from rows up to each row, of arrays of shape
 (n_pairs, n_rows). A row of which the window holds a NaN, or begins before the array, is NaN.
+
+The mean of a part is carried as its distance from the part's oldest value, and so are those of two
+parts compared: what is rounded is a share of how far the values of the window lie apart, not of
+their size, and a flat window has deviation and covariance exactly 0. A sum is carried as two
+floats, the rounded sum and what the rounding lost.
+
+Source of the joining of moments: T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise
+algorithm for computing sample variances", 1979; P. Pébay, Sandia report SAND2008-6212, 2008.
 """
 
 from __future__ import annotations
@@ -12,158 +20,216 @@ from numba import njit
 from agent_market.expressions.kernels_numbers import (
     Double,
     FloatArray,
-    add,
-    central,
+    begin,
     chunk_rows,
-    divide,
-    fused,
-    multiply,
-    two_product,
-    window_sums,
+    n_doublings,
+    two_sum,
     write_finite,
 )
 
-_LOST = 2.0**-100
-"""Share of its terms below which a sum of two floats is rounding."""
-
-SUM, MEAN, STD, ZSCORE, SKEW = range(5)
+STD, ZSCORE, SKEW = range(3)
 COV, CORR = range(2)
 
+FLAT = 2.0**-92
+"""Share of the sum of squares below which a variance is rounding: values alike to 1.4e-14."""
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def begin(out: FloatArray, first: int, last: int, n: int) -> int:
-    """Write NaN where a window of n rows begins before the array; return the row after."""
-    known = min(max(first, n - 1), last)
-    out[:, first:known] = np.nan
-    return known
+_SYMMETRIC = 2.0**-44
+"""Skewness below which it is rounding."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _powers(x: Double, power: int, high: Double, low: Double) -> None:
-    """Write x, x^2 or x^3 as two floats each."""
-    for i in range(x.size):
-        h, e = x[i], 0.0
-        if power > 1:
-            h, e = two_product(x[i], x[i])
-        if power > 2:
-            h, e = multiply(h, e, x[i], 0.0)
-        high[i], low[i] = h, e
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _sums_of_power(
-    x: Double, power: int, n: int, values: Double, space: Double
-) -> tuple[Double, Double]:
-    high, low = values[0, : x.size], values[1, : x.size]
-    _powers(x, power, high, low)
-    total, lost = window_sums(high, low, n, space)
-    return total[n - 1 :], lost[n - 1 :]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _means(total: Double, lost: Double, divisor: float, result: Double) -> None:
-    for i in range(result.size):
-        result[i] = divide(total[i], lost[i], divisor)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _deviations(s1: Double, e1: Double, s2: Double, e2: Double, n: float, result: Double) -> None:
-    for i in range(result.size):
-        square = central(n, s2[i], e2[i], s1[i], e1[i], s1[i], e1[i])
-        result[i] = np.sqrt(square / (n * (n - 1)))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _scores(x: Double, s1: Double, e1: Double, n: float, result: Double) -> None:
-    """Turn deviations into scores."""
-    for i in range(result.size):
-        away = fused(n, x[i], -s1[i]) - e1[i]
-        result[i] = away / (n * result[i]) if result[i] > 0 else np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _skews(
-    s1: Double, e1: Double, s2: Double, e2: Double, s3: Double, e3: Double, n: float, result: Double
+def _add_parts(
+    high: Double, low: Double, x: Double, size: int, is_odd: bool, to: Double, to_low: Double
 ) -> None:
+    """Add the sums of two parts of `size` rows, and of one row more, two floats each."""
+    next_high, next_low, last = high[size:], low[size:], x[2 * size * is_odd :]
+    share = 1.0 if is_odd else 0.0
+    for i in range(to.size):
+        total, lost = two_sum(high[i], next_high[i])
+        lost += low[i] + next_low[i]
+        to[i], error = two_sum(total, share * last[i])
+        to_low[i] = lost + error
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def sums(x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
+    """Fill in the sum of the last n values."""
+    known, step = begin(out, first, last, n), chunk_rows(n)
+    space = np.empty((5, min(step, last - known) + n - 1))
+    for pair in range(x.shape[0]):
+        for start in range(known, last, step):
+            stop = min(start + step, last)
+            rows = stop - start + n - 1
+            own, high, low = space[0, :rows], space[1, :rows], space[2, :rows]
+            other, other_low = space[3, :rows], space[4, :rows]
+            own[:], high[:], low[:] = x[pair, stop - rows : stop], x[pair, stop - rows : stop], 0.0
+            size = 1
+            for digit in range(n_doublings(n) - 1, -1, -1):
+                is_odd = (n >> digit) & 1 == 1
+                longer = 2 * size + is_odd
+                left = rows - longer + 1
+                _add_parts(high, low, own, size, is_odd, other[:left], other_low[:left])
+                high, low, other, other_low, size = other, other_low, high, low, longer
+            for i in range(stop - start):
+                high[i] += low[i]
+            write_finite(high, out[pair, start:stop])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _join(
+    x: Double, away: Double, squares: Double, size: int, is_odd: bool,
+    to: Double, to_squares: Double,
+) -> None:  # fmt: skip
+    """Join the moments of two parts of `size` rows, and of one row more.
+
+    away : mean less the oldest value.
+    squares : sum of the squares around the mean.
+    """
+    two = 2 * size
+    next_x, next_away, next_squares = x[size:], away[size:], squares[size:]
+    weight = size / 2
+    if not is_odd:
+        for i in range(to.size):
+            apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
+            to[i] = away[i] + 0.5 * apart
+            to_squares[i] = squares[i] + next_squares[i] + apart * apart * weight
+        return
+    last, share, last_weight = x[two:], 1 / (two + 1), two / (two + 1)
+    for i in range(to.size):
+        apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
+        mean = away[i] + 0.5 * apart
+        rest = (last[i] - x[i]) - mean
+        to[i] = mean + rest * share
+        to_squares[i] = (
+            squares[i] + next_squares[i] + apart * apart * weight + rest * rest * last_weight
+        )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _join_cubes(
+    x: Double, away: Double, squares: Double, cubes: Double, size: int, is_odd: bool, to: Double
+) -> None:
+    """Join the sums of cubes around the mean."""
+    two = 2 * size
+    next_x, next_away, next_squares, next_cubes = (
+        x[size:],
+        away[size:],
+        squares[size:],
+        cubes[size:],
+    )
+    weight = size / 2
+    last = x[two * is_odd :]
+    cubic = two * (two - 1) / (two + 1) ** 2 if is_odd else 0.0
+    linear = 3 / (two + 1) if is_odd else 0.0
+    for i in range(to.size):
+        apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
+        cube = cubes[i] + next_cubes[i] + 1.5 * apart * (next_squares[i] - squares[i])
+        square = squares[i] + next_squares[i] + apart * apart * weight
+        rest = (last[i] - x[i]) - (away[i] + 0.5 * apart)
+        to[i] = cube + rest * (rest * rest * cubic - linear * square)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _join_products(
+    x: Double, y: Double, away: Double, y_away: Double, products: Double,
+    size: int, is_odd: bool, to: Double,
+) -> None:  # fmt: skip
+    """Join the sums of products around both means."""
+    two, weight = 2 * size, size / 2
+    next_x, next_y, next_products = x[size:], y[size:], products[size:]
+    next_away, next_y_away = away[size:], y_away[size:]
+    if not is_odd:
+        for i in range(to.size):
+            apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
+            y_apart = (next_y[i] - y[i]) + (next_y_away[i] - y_away[i])
+            to[i] = products[i] + next_products[i] + apart * y_apart * weight
+        return
+    last, last_y, last_weight = x[two:], y[two:], two / (two + 1)
+    for i in range(to.size):
+        apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
+        y_apart = (next_y[i] - y[i]) + (next_y_away[i] - y_away[i])
+        rest = (last[i] - x[i]) - (away[i] + 0.5 * apart)
+        y_rest = (last_y[i] - y[i]) - (y_away[i] + 0.5 * y_apart)
+        to[i] = (
+            products[i] + next_products[i] + apart * y_apart * weight + rest * y_rest * last_weight
+        )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _flatten(x: Double, away: Double, squares: Double, n: int) -> None:
+    """Set to 0 what is rounding."""
+    for i in range(squares.size):
+        mean = x[i] + away[i]
+        is_flat = squares[i] <= FLAT * (n * mean * mean + squares[i])
+        squares[i] = 0.0 if is_flat else squares[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _scores(x: Double, away: Double, squares: Double, n: int, result: Double) -> None:
+    newest = x[n - 1 :]
     for i in range(result.size):
-        square = central(n, s2[i], e2[i], s1[i], e1[i], s1[i], e1[i])
-        # n^2 sum(x^3) - 3 n sum(x) sum(x^2) + 2 sum(x)^3
-        ah, al = multiply(n * n, 0.0, s3[i], e3[i])
-        bh, bl = multiply(s1[i], e1[i], s2[i], e2[i])
-        bh, bl = multiply(-3.0 * n, 0.0, bh, bl)
-        ch, cl = multiply(s1[i], e1[i], s1[i], e1[i])
-        ch, cl = multiply(ch, cl, 2.0 * s1[i], 2.0 * e1[i])
-        size = abs(ah) + abs(bh) + abs(ch)
-        ah, al = add(ah, al, ch, cl)
-        ah, al = add(ah, al, bh, bl)
-        cube = ah + al if abs(ah + al) > _LOST * size else 0.0 * size
-        result[i] = cube / (square * np.sqrt(square)) if square > 0 else np.nan
+        rest = (newest[i] - x[i]) - away[i]
+        result[i] = rest / np.sqrt(squares[i] / (n - 1)) if squares[i] > 0 else np.nan
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _skews(x: Double, away: Double, squares: Double, cubes: Double, n: int, result: Double) -> None:
+    scale = np.sqrt(float(n))
+    for i in range(result.size):
+        root = np.sqrt(squares[i])
+        value = scale * (cubes[i] / (squares[i] * root))
+        result[i] = (0.0 if abs(value) <= _SYMMETRIC else value) if root > 0 else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def moments(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
-    """Fill in sum, mean, deviation, score or skewness of the last n values."""
+    """Fill in deviation, score or skewness of the last n values."""
     known, step = begin(out, first, last, n), chunk_rows(n)
-    length = min(step, last - known) + n - 1
-    own, values, space, result = (
-        np.empty(length), np.empty((2, length)), np.empty((12, length)), np.empty(length)
-    )  # fmt: skip
+    space = np.empty((7, min(step, last - known) + n - 1))
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
-            size = stop - start + n - 1
-            rows, r = own[:size], result[: stop - start]
-            rows[:] = x[pair, stop - size : stop]
-            s1, e1 = _sums_of_power(rows, 1, n, values, space[0:4])
-            if op <= MEAN:
-                _means(s1, e1, float(n if op == MEAN else 1), r)
-            else:
-                s2, e2 = _sums_of_power(rows, 2, n, values, space[4:8])
+            rows = stop - start + n - 1
+            own, away, squares = space[0, :rows], space[1, :rows], space[2, :rows]
+            other, other_squares = space[3, :rows], space[4, :rows]
+            cubes, other_cubes = space[5, :rows], space[6, :rows]
+            own[:], away[:], squares[:], cubes[:] = x[pair, stop - rows : stop], 0.0, 0.0, 0.0
+            size = 1
+            for digit in range(n_doublings(n) - 1, -1, -1):
+                is_odd = (n >> digit) & 1 == 1
+                longer = 2 * size + is_odd
+                left = rows - longer + 1
                 if op == SKEW:
-                    s3, e3 = _sums_of_power(rows, 3, n, values, space[8:12])
-                    _skews(s1, e1, s2, e2, s3, e3, float(n), r)
-                else:
-                    _deviations(s1, e1, s2, e2, float(n), r)
-            if op == ZSCORE:
-                _scores(rows[n - 1 :], s1, e1, float(n), r)
-            write_finite(r, out[pair, start:stop])
+                    _join_cubes(own, away, squares, cubes, size, is_odd, other_cubes[:left])
+                    cubes, other_cubes = other_cubes, cubes
+                _join(own, away, squares, size, is_odd, other[:left], other_squares[:left])
+                away, squares, other, other_squares = other, other_squares, away, squares
+                size = longer
+            squares, result = squares[: stop - start], other[: stop - start]
+            _flatten(own, away, squares, n)
+            if op == STD:
+                for i in range(result.size):
+                    result[i] = np.sqrt(squares[i] / (n - 1))
+            elif op == ZSCORE:
+                _scores(own, away, squares, n, result)
+            else:
+                _skews(own, away, squares, cubes, n, result)
+            write_finite(result, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _covariances(
-    x: tuple[Double, Double], y: tuple[Double, Double], xy: tuple[Double, Double],
-    divisor: float, n: float, result: Double,
-) -> None:  # fmt: skip
-    for i in range(result.size):
-        joint = central(n, xy[0][i], xy[1][i], x[0][i], x[1][i], y[0][i], y[1][i])
-        result[i] = joint / divisor
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _correlations(x: Double, y: Double, result: Double) -> None:
+def _correlations(products: Double, x: Double, y: Double, result: Double) -> None:
     for i in range(result.size):
         scale = np.sqrt(x[i]) * np.sqrt(y[i])
-        value = result[i] / scale if scale > 0 else np.nan
-        result[i] = min(max(value, -1.0), 1.0) if value == value else np.nan
+        value = min(max(products[i] / scale, -1.0), 1.0)
+        result[i] = value if (scale > 0) & (products[i] == products[i]) else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _flatten(x: Double, y: Double, result: Double) -> None:
-    """Set the covariance with a flat window to 0: rounding alone is left of it."""
+def _covariances(products: Double, x: Double, y: Double, n: int, result: Double) -> None:
     for i in range(result.size):
-        if (x[i] == 0 or y[i] == 0) and result[i] == result[i]:
-            result[i] = 0.0
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _sums_of_product(
-    x: Double, y: Double, n: int, values: Double, space: Double
-) -> tuple[Double, Double]:
-    high, low = values[0, : x.size], values[1, : x.size]
-    for i in range(x.size):
-        high[i], low[i] = two_product(x[i], y[i])
-    total, lost = window_sums(high, low, n, space)
-    return total[n - 1 :], lost[n - 1 :]
+        is_flat = ((x[i] == 0) | (y[i] == 0)) & (products[i] == products[i])
+        result[i] = 0.0 if is_flat else products[i] / (n - 1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -171,28 +237,36 @@ def joint_moments(
     op: int, x: FloatArray, y: FloatArray, n: int, out: FloatArray, first: int, last: int
 ) -> None:
     """Fill in covariance or correlation of the last n values of x and of y."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    length = min(step, last - known) + n - 1
-    own, values, space, results = (
-        np.empty((2, length)), np.empty((2, length)), np.empty((16, length)), np.empty((3, length))
-    )  # fmt: skip
+    known, step = begin(out, first, last, n), chunk_rows(n) // 2
+    space = np.empty((12, min(step, last - known) + n - 1))
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
-            size = stop - start + n - 1
-            a, b, v, s = own[0, :size], own[1, :size], values, space
-            r, rx, ry = (
-                results[0, : stop - start], results[1, : stop - start], results[2, : stop - start]
-            )  # fmt: skip
-            a[:], b[:] = x[pair, stop - size : stop], y[pair, stop - size : stop]
-            sx, sy = _sums_of_power(a, 1, n, v, s[0:4]), _sums_of_power(b, 1, n, v, s[4:8])
-            count = float(n)
-            divisor = count * (count - 1) if op == COV else 1.0
-            _covariances(sx, sy, _sums_of_product(a, b, n, v, s[8:12]), divisor, count, r)
-            _covariances(sx, sx, _sums_of_power(a, 2, n, v, s[8:12]), 1.0, count, rx)
-            _covariances(sy, sy, _sums_of_power(b, 2, n, v, s[12:16]), 1.0, count, ry)
+            rows = stop - start + n - 1
+            a, a_away, a_squares = space[0, :rows], space[1, :rows], space[2, :rows]
+            b, b_away, b_squares = space[3, :rows], space[4, :rows], space[5, :rows]
+            o1, o2, o3, o4 = space[6, :rows], space[7, :rows], space[8, :rows], space[9, :rows]
+            products, o5 = space[10, :rows], space[11, :rows]
+            a[:], b[:] = x[pair, stop - rows : stop], y[pair, stop - rows : stop]
+            a_away[:], a_squares[:], products[:] = 0.0, 0.0, 0.0
+            b_away[:], b_squares[:] = 0.0, 0.0
+            size = 1
+            for digit in range(n_doublings(n) - 1, -1, -1):
+                is_odd = (n >> digit) & 1 == 1
+                longer = 2 * size + is_odd
+                left = rows - longer + 1
+                _join_products(a, b, a_away, b_away, products, size, is_odd, o5[:left])
+                _join(a, a_away, a_squares, size, is_odd, o1[:left], o2[:left])
+                _join(b, b_away, b_squares, size, is_odd, o3[:left], o4[:left])
+                a_away, a_squares, o1, o2 = o1, o2, a_away, a_squares
+                b_away, b_squares, o3, o4 = o3, o4, b_away, b_squares
+                products, o5, size = o5, products, longer
+            a_squares, b_squares = a_squares[: stop - start], b_squares[: stop - start]
+            result = o5[: stop - start]
+            _flatten(a, a_away, a_squares, n)
+            _flatten(b, b_away, b_squares, n)
             if op == CORR:
-                _correlations(rx, ry, r)
+                _correlations(products, a_squares, b_squares, result)
             else:
-                _flatten(rx, ry, r)
-            write_finite(r, out[pair, start:stop])
+                _covariances(products, a_squares, b_squares, n, result)
+            write_finite(result, out[pair, start:stop])

@@ -1,4 +1,4 @@
-"""Windows put together without sums: extremes, weighted means, slopes; and what is n candles old.
+"""Windows put together without moments: means, slopes, extremes; and what is n candles old.
 
 A mean of two parts lies between theirs, `x + share (y - x)`: that of a flat window is its value.
 """
@@ -8,8 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from agent_market.expressions.kernels_numbers import Double, FloatArray, chunk_rows, write_finite
-from agent_market.expressions.kernels_sums import begin
+from agent_market.expressions.kernels_numbers import (
+    Double,
+    FloatArray,
+    begin,
+    chunk_rows,
+    n_doublings,
+    write_finite,
+)
 
 MIN, MAX, ARGMIN, ARGMAX = range(4)
 SLOPE, DECAY = range(2)
@@ -23,195 +29,174 @@ def delay(x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lower(x: Double, xa: Double, y: Double, ya: Double, age: float, z: Double, za: Double) -> None:
-    """Take the newer x unless the older y is lower; y is `age` rows older than its own ages say."""
-    for i in range(z.size):
-        is_older = (y[i] < x[i]) | (y[i] != y[i])
-        older_age = ya[i] + age
-        za[i] = older_age if is_older else xa[i]
-        z[i] = y[i] if is_older else x[i]
+def _lower(old: FloatArray, new: FloatArray, to: FloatArray) -> None:
+    for i in range(to.size):
+        to[i] = old[i] if (old[i] < new[i]) | (old[i] != old[i]) else new[i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lowest(x: Double, ages: Double, n: int, space: Double) -> tuple[Double, Double]:
-    """Return the lowest of the last n values and its age, from row n - 1 on; x is overwritten."""
-    rows, size = x.size, 1
-    other, other_ages = space[0, :rows], space[1, :rows]
+def _higher(old: FloatArray, new: FloatArray, to: FloatArray) -> None:
+    for i in range(to.size):
+        to[i] = old[i] if (old[i] > new[i]) | (old[i] != old[i]) else new[i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _extreme(op: int, x: FloatArray, n: int, space: FloatArray, result: FloatArray) -> None:
+    """Write the lowest or highest of n values from each row of x on."""
+    size, k = 1, 0
     while size < n:
         shift = min(size, n - size)  # the last two windows may overlap
-        a, b = size + shift - 1, size - 1
-        _lower(
-            x[a:], ages[a:], x[b : rows - shift], ages[b : rows - shift], float(shift),
-            other[a:], other_ages[a:],
-        )  # fmt: skip
-        x, ages, other, other_ages = other, other_ages, x, ages
         size += shift
-    return x[n - 1 :], ages[n - 1 :]
+        to = result if size == n else space[k, : x.size - shift]
+        if op == MIN:
+            _lower(x, x[shift:], to)
+        else:
+            _higher(x, x[shift:], to)
+        x, k = to, 1 - k
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lower_value(x: Double, y: Double, z: Double) -> None:
-    for i in range(z.size):
-        z[i] = y[i] if (y[i] < x[i]) | (y[i] != y[i]) else x[i]
+def _lower_place(
+    x: Double, place: Double, shift: int, sign: float, to: Double, to_place: Double
+) -> None:
+    """Take the newer value unless the older one is lower, and its place."""
+    new, new_place = x[shift:], place[shift:]
+    for i in range(to.size):
+        is_older = (sign * x[i] < sign * new[i]) | (x[i] != x[i])
+        to[i] = x[i] if is_older else new[i]
+        to_place[i] = place[i] if is_older else new_place[i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lowest_value(x: Double, n: int, other: Double) -> Double:
-    """Return the lowest of the last n values, from row n - 1 on; x is overwritten."""
-    rows, size = x.size, 1
+def _ages(op: int, x: FloatArray, n: int, space: Double, result: FloatArray) -> None:
+    """Write how many rows before the newest of n the lowest or highest value stands."""
+    own, place = space[0, : x.size], space[1, : x.size]
+    other, other_place = space[2, : x.size], space[3, : x.size]
+    for i in range(x.size):
+        own[i], place[i] = x[i], float(i)
+    size, left, sign = 1, x.size, 1.0 if op == ARGMIN else -1.0
     while size < n:
         shift = min(size, n - size)
-        a, b = size + shift - 1, size - 1
-        _lower_value(x[a:], x[b : rows - shift], other[a:])
-        x, other = other, x
         size += shift
-    return x[n - 1 :]
+        left -= shift
+        _lower_place(own, place, shift, sign, other[:left], other_place[:left])
+        own, place, other, other_place = other, other_place, own, place
+    for i in range(result.size):  # the place of a missing value means nothing
+        result[i] = float(i + n - 1) - place[i] if own[i] == own[i] else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def extremes(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
-    """Fill in the lowest or highest of the last n values, or how many rows ago it was."""
+    """Fill in the lowest or highest of the last n values."""
     known, step = begin(out, first, last, n), chunk_rows(n)
-    length = min(step, last - known) + n - 1
-    values, space = np.empty((2, length)), np.empty((2, length))
-    sign = 1.0 if op in (MIN, ARGMIN) else -1.0
+    space = np.empty((2, min(step, last - known) + n - 1), x.dtype)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
-            size = stop - start + n - 1
-            rows, ages = values[0, :size], values[1, :size]
-            for i in range(size):
-                rows[i] = sign * x[pair, stop - size + i]
-            result = out[pair, start:stop]
-            if op in (MIN, MAX):
-                low = _lowest_value(rows, n, space[0, :size])
-                for i in range(result.size):
-                    result[i] = sign * low[i]
-            else:
-                ages[:] = 0.0
-                low, age = _lowest(rows, ages, n, space)
-                for i in range(result.size):  # the age of a missing value means nothing
-                    result[i] = age[i] if low[i] == low[i] else np.nan
+            _extreme(op, x[pair, start - n + 1 : stop], n, space, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _blend(x: Double, y: Double, share: float, z: Double) -> None:
-    for i in range(z.size):
-        z[i] = x[i] + share * (y[i] - x[i])
+def places(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
+    """Fill in how many rows ago the lowest or highest of the last n values was."""
+    known, step = begin(out, first, last, n), chunk_rows(n)
+    space = np.empty((4, min(step, last - known) + n - 1))
+    for pair in range(x.shape[0]):
+        for start in range(known, last, step):
+            stop = min(start + step, last)
+            _ages(op, x[pair, start - n + 1 : stop], n, space, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _blend_in(x: Double, y: Double, share: float) -> None:
-    for i in range(x.size):
-        x[i] += share * (y[i] - x[i])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _decayed(x: Double, rate: float, n: int, space: Double) -> Double:
-    """Return the means of the last n values, weights exp(-rate age), from row n - 1 on."""
-    rows, size, have = x.size, 1, 0
-    other, total = space[0, :rows], space[1, :rows]
-    while True:
-        if n & size:
-            a, b = have + size - 1, size - 1
-            if have == 0:
-                total[:] = x
-            else:  # weight of the older part among both
-                part = (
-                    np.exp(-rate * have) * np.expm1(-rate * size) / np.expm1(-rate * (have + size))
-                )
-                _blend_in(total[a:], x[b : rows - have], part)
-            have += size
-        if have == n:
-            return total[n - 1 :]
-        part = 1.0 / (1.0 + np.exp(rate * size))
-        a, b = 2 * size - 1, size - 1
-        _blend(x[a:], x[b : rows - size], part, other[a:])
-        x, other = other, x
-        size *= 2
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def exponential_mean(
-    x: FloatArray, half_life: int, n: int, out: FloatArray, first: int, last: int
+def _join_means(
+    mean: Double, x: Double, size: int, older: float, all_older: float, is_odd: bool, to: Double
 ) -> None:
-    """Fill in the mean of the last n values, weights halved every `half_life` rows back."""
+    """Join the means of two parts of `size` rows, and of one row more.
+
+    older, all_older : weight of the older part of the two, and of both beside the row more.
+    """
+    new, last = mean[size:], x[2 * size * is_odd :]
+    if is_odd:
+        for i in range(to.size):
+            two = new[i] + (mean[i] - new[i]) * older
+            to[i] = last[i] + (two - last[i]) * all_older
+    else:
+        for i in range(to.size):
+            to[i] = new[i] + (mean[i] - new[i]) * older
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _means(x: Double, rate: float, n: int, space: Double) -> Double:
+    """Return the means of n values from each row of x on, weights exp(-rate age)."""
+    mean, size, k = x, 1, 0
+    for digit in range(n_doublings(n) - 1, -1, -1):
+        is_odd = (n >> digit) & 1 == 1
+        longer = 2 * size + is_odd
+        older = 1.0 / (1.0 + np.exp(rate * size))
+        total = np.expm1(-rate * 2 * size) / np.expm1(-rate) if rate > 0 else 2.0 * size
+        total *= np.exp(-rate)
+        to = space[k, : x.size - longer + 1]
+        _join_means(mean, x, size, older, total / (1.0 + total), is_odd, to)
+        mean, size, k = to, longer, 1 - k
+    return mean
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def means(x: FloatArray, rate: float, n: int, out: FloatArray, first: int, last: int) -> None:
+    """Fill in the mean of the last n values, weights exp(-rate age)."""
     known, step = begin(out, first, last, n), chunk_rows(n)
-    length = min(step, last - known) + n - 1
-    values, space = np.empty(length), np.empty((2, length))
-    rate = np.log(2.0) / half_life
+    space = np.empty((3, min(step, last - known) + n - 1))
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
-            rows = values[: stop - start + n - 1]
+            rows = space[2, : stop - start + n - 1]
             rows[:] = x[pair, stop - rows.size : stop]
-            mean = _decayed(rows, rate, n, space)
-            write_finite(mean, out[pair, start:stop])
+            write_finite(_means(rows, rate, n, space), out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _join_trends(
-    m: Double, d: Double, older_m: Double, older_d: Double, newer: int, older: int,
-    z: Double, zd: Double,
+    mean: Double, decayed: Double, x: Double, size: int, is_odd: bool,
+    to: Double, to_decayed: Double,
 ) -> None:  # fmt: skip
-    """Join means m, and means d with weights that fall by age to 1, of newer and older rows."""
-    total = newer + older
-    share, weight = older / total, total * (total + 1) / 2
-    flat, steep = newer * older / weight, older * (older + 1) / 2 / weight
-    for i in range(z.size):
-        zd[i] = d[i] + (m[i] - d[i]) * flat + (older_d[i] - d[i]) * steep
-        z[i] = m[i] + (older_m[i] - m[i]) * share
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _extend_trends(
-    m: Double, d: Double, older_m: Double, older_d: Double, newer: int, older: int
-) -> None:
-    """As `_join_trends`, in place."""
-    total = newer + older
-    share, weight = older / total, total * (total + 1) / 2
-    flat, steep = newer * older / weight, older * (older + 1) / 2 / weight
-    for i in range(m.size):
-        d[i] = d[i] + (m[i] - d[i]) * flat + (older_d[i] - d[i]) * steep
-        m[i] = m[i] + (older_m[i] - m[i]) * share
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _trends(m: Double, d: Double, n: int, space: Double) -> tuple[Double, Double]:
-    """Return both means of the last n values, from row n - 1 on; m and d are the values."""
-    rows, size, have = m.size, 1, 0
-    other, other_d = space[0, :rows], space[1, :rows]
-    total, total_d = space[2, :rows], space[3, :rows]
-    while True:
-        if n & size:
-            a, b, e = have + size - 1, size - 1, rows - have
-            if have == 0:
-                total[:], total_d[:] = m, d
-            else:
-                _extend_trends(total[a:], total_d[a:], m[b:e], d[b:e], have, size)
-            have += size
-        if have == n:
-            return total[n - 1 :], total_d[n - 1 :]
-        a, b, e = 2 * size - 1, size - 1, rows - size
-        _join_trends(m[a:], d[a:], m[b:e], d[b:e], size, size, other[a:], other_d[a:])
-        m, d, other, other_d = other, other_d, m, d
-        size *= 2
+    """Join the means of two parts, flat and with weights that fall by age to 1; and one row."""
+    two, new_mean, new_decayed = 2 * size, mean[size:], decayed[size:]
+    weight = two * (two + 1) / 2
+    flat, steep = size * size / weight, size * (size + 1) / 2 / weight
+    last = x[two * is_odd :]
+    share = two / (two + 1) if is_odd else 1.0  # of the two beside the row
+    steep_share = weight / (weight + two + 1) if is_odd else 1.0
+    for i in range(to.size):
+        a, b, c = new_decayed[i], new_mean[i], last[i] if is_odd else 0.0
+        both = a + (b - a) * flat + (decayed[i] - a) * steep
+        means = b + (mean[i] - b) * 0.5
+        to_decayed[i] = c + (both - c) * steep_share
+        to[i] = c + (means - c) * share
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def trends(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in the slope, or the mean with weights that fall by age, of the last n values."""
     known, step = begin(out, first, last, n), chunk_rows(n)
-    length = min(step, last - known) + n - 1
-    values, space = np.empty((2, length)), np.empty((4, length))
+    space = np.empty((5, min(step, last - known) + n - 1))
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
-            size = stop - start + n - 1
-            m, d = values[0, :size], values[1, :size]
-            m[:], d[:] = x[pair, stop - size : stop], x[pair, stop - size : stop]
-            mean, decayed = _trends(m, d, n, space)
+            rows = stop - start + n - 1
+            own, mean, decayed = space[0, :rows], space[1, :rows], space[2, :rows]
+            other, other_decayed = space[3, :rows], space[4, :rows]
+            own[:], mean[:] = x[pair, stop - rows : stop], x[pair, stop - rows : stop]
+            decayed[:] = own
+            size = 1
+            for digit in range(n_doublings(n) - 1, -1, -1):
+                is_odd = (n >> digit) & 1 == 1
+                longer = 2 * size + is_odd
+                left = rows - longer + 1
+                _join_trends(mean, decayed, own, size, is_odd, other[:left], other_decayed[:left])
+                mean, decayed, other, other_decayed = other, other_decayed, mean, decayed
+                size = longer
+            result = decayed[: stop - start]
             if op == SLOPE:
-                for i in range(mean.size):
-                    decayed[i] = 6.0 * (decayed[i] - mean[i]) / (n - 1)
-            write_finite(decayed, out[pair, start:stop])
+                for i in range(result.size):
+                    result[i] = 6.0 * (result[i] - mean[i]) / (n - 1)
+            write_finite(result, out[pair, start:stop])
