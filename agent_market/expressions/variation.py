@@ -108,7 +108,7 @@ class Variation:
 
     def _new_part(self, depth: int, unit: Unit) -> Node:
         """Return a part of `unit`, or now and then of another: many operators take any."""
-        units = [known for known in (PLAIN, PRICE, VOLUME) if self._leaves(known)]
+        units = [known for known in (PLAIN, PRICE, VOLUME) if leaves(self._scope, known)]
         if unit not in units or self._rng.random() >= _ALIKE_SHARE:
             unit = self._pick(units)
         return sample_expression(self._rng, self._scope, depth=depth, unit=unit)
@@ -116,7 +116,7 @@ class Variation:
     def _with_new_name(self, parent: Node) -> Node | None:
         site = self._pick(sites(parent))
         if isinstance(site.node, Call):
-            others = _alike(OPERATORS[site.node.operator])
+            others = alike(OPERATORS[site.node.operator])
             return (
                 replace_at(parent, site.path, Call(self._pick(others), site.node.args))
                 if others
@@ -124,22 +124,13 @@ class Variation:
             )
         if isinstance(site.node, At):
             return replace_at(parent, site.path, site.node.body)
-        return replace_at(parent, site.path, self._pick(self._leaves(site.unit)))
-
-    def _leaves(self, unit: Unit) -> list[Node]:
-        names = [
-            name for name in INPUTS if self._scope.inputs is None or name in self._scope.inputs
-        ]
-        leaves: list[Node] = [Input(name) for name in names if INPUTS[name].unit == unit]
-        if unit == PLAIN:
-            leaves += [Feature(name) for name in sorted(self._scope.features or ())]
-        return leaves
+        return replace_at(parent, site.path, self._pick(leaves(self._scope, site.unit)))
 
     def _with_moved_literal(self, parent: Node) -> Node | None:
-        literals = list(_literals(parent))
-        if not literals:
+        found = literals(parent)
+        if not found:
             return None
-        path, constant, is_window = self._pick(literals)
+        path, constant, is_window = self._pick(found)
         factor = math.exp(self._rng.normal(0, _WINDOW_SPREAD))
         if is_window:
             moved = round(constant.value * factor)
@@ -166,6 +157,13 @@ class Variation:
 
     def _pick(self, choices: Sequence[_T]) -> _T:
         return choices[int(self._rng.integers(len(choices)))]
+
+
+def leaves(scope: Scope, unit: Unit) -> list[Node]:
+    """Return the series and features of `scope` that have the unit."""
+    names = [name for name in INPUTS if scope.inputs is None or name in scope.inputs]
+    found: list[Node] = [Input(name) for name in names if INPUTS[name].unit == unit]
+    return found + [Feature(name) for name in sorted(scope.features or ()) if unit == PLAIN]
 
 
 def sites(node: Node) -> list[Site]:
@@ -207,12 +205,12 @@ def _collect(node: Node, path: tuple[int, ...], found: list[Site]) -> Unit | Non
     return unit
 
 
-def _literals(
+def literals(
     node: Node, path: tuple[int, ...] = ()
 ) -> list[tuple[tuple[int, ...], Constant, bool]]:
     """Return the way to each constant, itself, and whether it is a window."""
     if isinstance(node, At):
-        return _literals(node.body, (*path, 0))
+        return literals(node.body, (*path, 0))
     if not isinstance(node, Call):
         return []
     found = []
@@ -222,11 +220,11 @@ def _literals(
         if isinstance(arg, Constant):
             found.append(((*path, place), arg, argument.kind is Kind.WINDOW))
         else:
-            found.extend(_literals(arg, (*path, place)))
+            found.extend(literals(arg, (*path, place)))
     return found
 
 
-def _alike(operator: Operator) -> list[str]:
+def alike(operator: Operator) -> list[str]:
     """Return the other operators that take the same kinds of arguments."""
     kinds = [argument.kind for argument in operator.arguments]
     return [

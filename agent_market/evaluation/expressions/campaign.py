@@ -364,14 +364,14 @@ class Campaign:
 
 
 def fitness(trial: Trial, node: Node, complexity: float) -> float:
-    """Return the coefficient that is left three standard errors below, less what size costs.
+    """Return the coefficient shrunk by what is not sure of it, less what size costs.
 
     The t value alone would prefer what is measured precisely to what predicts well, and the
     coefficient alone what is lucky. Minus infinity where there is no score.
     """
     if not trial.score.is_valid:
         return -math.inf
-    return trial.score.lower_ic - complexity * sum(1 for _ in walk(node))
+    return trial.score.shrunk_ic - complexity * sum(1 for _ in walk(node))
 
 
 def form_of(formula: str) -> str:

@@ -1,8 +1,10 @@
-"""Search without a language model: grammar sampling and genetic programming.
+"""Search without a language model: small expressions, genetic programming, local search.
 
-Every generation, parents are drawn by their rank and varied within units and bounds; what the
-campaign has not scored before is scored in one batch, and the best of old and new go on. Several
-islands keep different ideas alive; now and then the best of each visits the next.
+It begins with all small expressions and some drawn from the grammar. Every generation, parents are
+drawn by their rank and varied within units and bounds, and the neighbors of the fittest are tried
+one after the other; what the campaign has not scored before is scored in one batch, and the best of
+old and new go on. Several islands keep different ideas alive; now and then the best of each visits
+the next. The last evaluations climb: they are neighbors alone.
 
 The state is written after each generation, and everything is drawn from one generator, so a search
 that was killed and begun again ends with the very bytes of one that was not.
@@ -16,7 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ from agent_market.evaluation.expressions.campaign import (
     fitness,
     form_of,
 )
+from agent_market.evaluation.expressions.neighborhood import Neighborhood
 from agent_market.evaluation.expressions.records import Trial
 from agent_market.expressions.canonical import expression_hash
 from agent_market.expressions.nodes import Node
@@ -54,6 +57,8 @@ class SearchSettings(Section):
     pressure : 1 draws parents evenly; 3 draws the best of a hundred for every fifth child.
     migration_generations : generations between visits.
     depth : of expressions drawn anew.
+    local : share of children that are neighbors of the fittest, all tried one after the other.
+    climbing : share of the evaluations, at the end, in which there are no other children.
     complexity : taken from the information coefficient for each node.
     """
 
@@ -64,6 +69,8 @@ class SearchSettings(Section):
     pressure: float = Field(default=3.0, ge=1)
     migration_generations: int = Field(default=8, ge=1)
     depth: int = Field(default=4, ge=1)
+    local: float = Field(default=0.3, ge=0, le=1)
+    climbing: float = Field(default=0.25, ge=0, le=1)
     complexity: float = Field(default=COMPLEXITY, ge=0)
 
 
@@ -113,6 +120,7 @@ class Search:
         self._settings = settings
         self._rng = np.random.default_rng(settings.seed)
         self._variation = Variation(self._rng, campaign.scope)
+        self._neighborhood = Neighborhood(campaign.scope)
         self._islands: list[list[_Member]] = []
         self._generation = self._n_evaluations = 0
         self._seen = set(campaign.trials)
@@ -145,31 +153,36 @@ class Search:
         return self._n_evaluations
 
     def _first_generation(self) -> list[list[_Member]]:
-        depth = self._settings.depth
-        return self._grown(
-            [[] for _ in range(self._settings.n_islands)],
-            lambda _: self._variation.sample(int(self._rng.integers(2, depth + 2))),
-            _FIRST_DRAWS * self._settings.island_size,
-        )
+        """Return islands of small expressions, dealt out, and of expressions drawn anew."""
+        settings, size = self._settings, _FIRST_DRAWS * self._settings.island_size
+        small = self._neighborhood.shallow()
+        dealt = [small[int(place)] for place in self._rng.permutation(len(small))]
+        streams = [
+            itertools.chain(
+                dealt[k :: settings.n_islands][: size // 2],
+                self._made(self._sample_of_any_depth, size),
+            )
+            for k in range(settings.n_islands)
+        ]
+        return self._grown([[] for _ in streams], map(_hashed, streams), size)
 
     def _next_generation(self) -> list[list[_Member]]:
-        islands = self._islands
+        islands, size = self._islands, self._settings.island_size
         if self._generation % self._settings.migration_generations == 0:
             best = [island[: max(1, len(island) // 20)] for island in islands]
             islands = [
-                _survivors([*island, *best[k - 1]], self._settings.island_size)
-                for k, island in enumerate(islands)
+                _survivors([*island, *best[k - 1]], size) for k, island in enumerate(islands)
             ]
-        return self._grown(islands, self._child, self._settings.island_size)
+        return self._grown(islands, map(self._children, islands), size)
 
     def _grown(
         self,
         islands: list[list[_Member]],
-        make: Callable[[list[_Member]], Node | None],
+        streams: Iterable[Iterator[tuple[str, Node]]],
         size: int,
     ) -> list[list[_Member]]:
         """Return the islands after as many new members as there is room and budget for."""
-        drawn = [self._drawn(island, make, size) for island in islands]
+        drawn = [self._drawn(stream, size) for stream in streams]
         trials = iter(self._campaign.score(itertools.chain.from_iterable(drawn)))
         result = []
         for island, nodes in zip(islands, drawn, strict=True):
@@ -177,18 +190,40 @@ class Search:
             result.append(_survivors([*island, *new], self._settings.island_size))
         return result
 
-    def _drawn(
-        self, island: list[_Member], make: Callable[[list[_Member]], Node | None], size: int
-    ) -> list[Node]:
-        """Return expressions never scored before, and count them."""
+    def _children(self, island: list[_Member]) -> Iterator[tuple[str, Node]]:
+        """Yield neighbors of the fittest, as many as their share, then variations."""
+        size = self._settings.island_size
+        yield from itertools.islice(self._near(island), round(self._local_share() * size))
+        yield from _hashed(self._made(lambda: self._child(island), size))
+
+    def _near(self, island: list[_Member]) -> Iterator[tuple[str, Node]]:
+        """Yield neighbors never scored before: all of the fittest, then those of the next."""
+        for member in island:
+            near = self._neighborhood.of(member.node).items()
+            new = [each for each in near if each[0] not in self._seen]
+            for place in self._rng.permutation(len(new)):
+                yield new[int(place)]
+
+    def _local_share(self) -> float:
+        """Return the share of neighbors: all of them in the end, which is for climbing."""
+        settings = self._settings
+        spent = self._n_evaluations / settings.max_evaluations
+        return 1.0 if spent >= 1 - settings.climbing else settings.local
+
+    def _made(self, make: Callable[[], Node | None], size: int) -> Iterator[Node]:
+        made = (make() for _ in range(_TRIES * size))
+        return (node for node in made if node is not None)
+
+    def _sample_of_any_depth(self) -> Node:
+        return self._variation.sample(int(self._rng.integers(2, self._settings.depth + 2)))
+
+    def _drawn(self, proposed: Iterator[tuple[str, Node]], size: int) -> list[Node]:
+        """Return `size` of them that were never scored before, and count them."""
         nodes: list[Node] = []
-        for _ in range(_TRIES * size):
-            left = self._settings.max_evaluations - self._n_evaluations
-            if len(nodes) == size or not left:
+        for digest, node in proposed:
+            if len(nodes) == size or self._n_evaluations == self._settings.max_evaluations:
                 break
-            node = make(island)
-            digest = expression_hash(node) if node is not None else ""
-            if node is not None and digest not in self._seen:
+            if digest not in self._seen:
                 self._seen.add(digest)
                 self._n_evaluations += 1
                 nodes.append(node)
@@ -243,6 +278,10 @@ class Search:
             nodes = [self._campaign.parse(formula) for formula in formulas]
             trials = [self._campaign.trials[expression_hash(node)] for node in nodes]
             self._islands.append(list(map(self._member, nodes, trials)))
+
+
+def _hashed(nodes: Iterable[Node]) -> Iterator[tuple[str, Node]]:
+    return ((expression_hash(node), node) for node in nodes)
 
 
 def _survivors(members: list[_Member], size: int) -> list[_Member]:

@@ -16,7 +16,7 @@ from agent_market.evaluation.expressions.layout import (
     known_labels,
     layout_of,
 )
-from agent_market.evaluation.expressions.scoring import Double, Scorer, t_threshold, t_value
+from agent_market.evaluation.expressions.scoring import Double, Score, Scorer, t_threshold, t_value
 from agent_market.evaluation.information_coefficient import information_coefficient
 from agent_market.expressions.panel import Panel
 from tests.evaluation.expressions.conftest import DESIGN, make_walk
@@ -148,3 +148,21 @@ def test_the_threshold_is_bonferronis_for_students_t() -> None:
     assert t_threshold(0.05, 1, 61) == pytest.approx(stats.t.ppf(0.975, 60))
     assert t_threshold(0.05, 1000, 61) == pytest.approx(stats.t.ppf(1 - 0.025 / 1000, 60))
     assert t_threshold(0.05, 0, 61) == t_threshold(0.05, 1, 61)
+
+
+def score_of(ic: float, t: float) -> Score:
+    return Score(ic, math.nan, t, 1.0, (ic,))
+
+
+def test_what_is_measured_surely_keeps_its_coefficient_and_what_is_not_keeps_nothing() -> None:
+    assert score_of(0.05, 30.0).shrunk_ic == pytest.approx(0.05, rel=0.02)
+    assert score_of(0.05, 3.0).shrunk_ic == 0
+    assert score_of(0.05, 1.0).shrunk_ic < score_of(0.05, 2.0).shrunk_ic < 0
+    assert score_of(-0.05, -6.0).shrunk_ic == score_of(0.05, 6.0).shrunk_ic
+    assert score_of(0.0, 0.0).shrunk_ic == -math.inf
+
+
+def test_a_hedged_half_is_not_preferred_to_the_whole() -> None:
+    """Three standard errors taken off would do so: 0.0335 for the whole, 0.0338 for its half."""
+    whole, half = score_of(0.0614, 6.6), score_of(0.0450, 12.0)
+    assert whole.shrunk_ic > half.shrunk_ic

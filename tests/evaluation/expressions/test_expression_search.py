@@ -9,6 +9,7 @@ import pytest
 from agent_market.errors import ConfigError, StateCorrupt
 from agent_market.evaluation.expressions.campaign import Campaign
 from agent_market.evaluation.expressions.layout import layout_of
+from agent_market.evaluation.expressions.neighborhood import Neighborhood
 from agent_market.evaluation.expressions.planting import plant_expression
 from agent_market.evaluation.expressions.search import STATE, Search, SearchSettings
 from agent_market.evaluation.expressions.vault import open_vault
@@ -54,7 +55,7 @@ def test_every_evaluation_is_another_expression_and_all_are_counted(tmp_path: Pa
 
 def test_scores_of_the_best_never_fall(tmp_path: Path) -> None:
     _, _, progress = searched(tmp_path, make_walk(3))
-    bounds = [each.best.score.lower_ic for each in progress if each.best is not None]
+    bounds = [each.best.score.shrunk_ic for each in progress if each.best is not None]
     assert bounds[-1] > bounds[0]
 
 
@@ -87,6 +88,29 @@ def test_no_row_after_the_search_changes_what_is_drawn(tmp_path: Path) -> None:
     searched(tmp_path / "one", panel)
     searched(tmp_path / "other", with_other_rows_from(panel, layout.search.stop))
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "other")
+
+
+def test_the_last_evaluations_are_neighbors_of_what_was_found(tmp_path: Path) -> None:
+    changes = {"max_evaluations": 100, "n_islands": 1, "island_size": 20, "local": 0.0}
+    settings = SETTINGS.model_copy(update={**changes, "climbing": 0.2})
+    campaign, _, _ = searched(tmp_path, make_walk(5), settings)
+    near = Neighborhood(campaign.scope)
+    formulas = [trial.formula for trial in campaign.trials.values()]
+    known = [near.of(campaign.parse(formula)) for formula in formulas[:80]]
+    is_neighbor = [any(digest in each for each in known) for digest in campaign.trials]
+    assert all(is_neighbor[80:])
+    assert not all(is_neighbor[60:80]), "before, chance draws farther"
+
+
+def test_climbing_tries_all_neighbors_of_the_best_before_those_of_another(tmp_path: Path) -> None:
+    design = DESIGN.model_copy(update={"bounds": ExpressionBounds(max_depth=2, max_nodes=3)})
+    campaign = Campaign(tmp_path, make_walk(5), design)
+    changes = {"max_evaluations": 400, "n_islands": 1, "island_size": 40, "local": 1.0}
+    search = Search(campaign, SETTINGS.model_copy(update=changes))
+    list(search.run())
+    assert search.best is not None
+    near = Neighborhood(campaign.scope).of(campaign.parse(search.best.formula))
+    assert set(near) <= set(campaign.trials)
 
 
 def test_a_search_ends_where_there_is_nothing_new(tmp_path: Path) -> None:
