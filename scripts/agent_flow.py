@@ -20,7 +20,14 @@ from rich.console import Console
 
 from agent_market.errors import AgentMarketError, StepFailed
 from agent_market.flow.configuration import load_config_files
-from agent_market.flow.display import history_table, plan_table, result_table, run_table
+from agent_market.flow.display import (
+    history_table,
+    plan_table,
+    result_table,
+    rounds_table,
+    run_table,
+    vault_table,
+)
 from agent_market.flow.history import RunRecord, find_run, is_held, list_runs
 from agent_market.flow.options import (
     ConfigOption,
@@ -30,7 +37,7 @@ from agent_market.flow.options import (
 )
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import make_plan
-from agent_market.flow.setup import STEP_NAMES, Request, resolve
+from agent_market.flow.setup import ROUND_NAMES, Request, resolve
 from agent_market.flow.workflow import resume_run, start_run
 from agent_market.settings import load_settings
 from agent_market.store import read_json
@@ -60,16 +67,24 @@ def run(
     userdir: Annotated[
         str | None, typer.Option("--userdir", "--user-data-dir", help="User data directory.")
     ] = None,
-    steps: Annotated[str, typer.Option(help="Steps to do, separated by commas.")] = ",".join(
-        STEP_NAMES
-    ),
+    steps: Annotated[
+        str | None, typer.Option(help=f"Steps to do: {','.join(ROUND_NAMES)}. [all]")
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(help="Choose features, and find expressions in so many rounds.", min=0)
+    ] = 0,
+    open_vault: Annotated[
+        bool, typer.Option("--open-vault", help="End the campaign: open its vault, once.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Redo what is unchanged.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would run, and why.")] = False,
 ) -> None:
     """Run the loop; what is unchanged since an earlier run is skipped."""
     request = Request(
         config=tuple(map(str, _config_files(config))),
-        steps=tuple(step.strip() for step in steps.split(",") if step.strip()),
+        steps=tuple(step.strip() for step in (steps or "").split(",") if step.strip()),
+        rounds=rounds,
+        open_vault=open_vault,
         force=force,
         datadir=datadir,
         timerange=timerange,
@@ -96,7 +111,9 @@ def resume(run_id: RunArgument = None, config: ConfigOption = None) -> None:
 def status(run_id: RunArgument = None, config: ConfigOption = None) -> None:
     """Show how far a run is."""
     state_dir = _state_dir(config)
-    console.print(run_table(find_run(state_dir, run_id), is_held=is_held(state_dir)))
+    record = find_run(state_dir, run_id)
+    console.print(run_table(record, is_held=is_held(state_dir)))
+    _print_campaign(record)
 
 
 @app.command()
@@ -153,11 +170,27 @@ def _print_results(record: RunRecord) -> None:
     summary, report = facts["summarize"].get("summary"), facts["report"].get("report")
     for warning in facts["backtest"].get("untrained_windows", []):
         console.print(f"warning: a window was not trained: {warning}", markup=False)
+    _print_campaign(record)
     if summary and Path(summary).is_file():
         console.print(result_table(read_json(Path(summary))))
         print(f"Summary: {summary}")  # noqa: T201
     if report:
         print(f"Report: {report}")  # noqa: T201
+
+
+def _print_campaign(record: RunRecord) -> None:
+    """Show what rounds came to, why search had to stand in for the model, and the vault."""
+    steps = record.read()["steps"]
+    if not record.request.rounds:
+        return
+    console.print(rounds_table(steps))
+    for reason in dict.fromkeys(
+        reason for step in steps for reason in step["facts"].get("fallbacks", [])
+    ):
+        console.print(f"search stood in for the model: {reason}", markup=False)
+    facts = {step["name"]: step["facts"] for step in steps}
+    if "pooled_ic" in facts.get("vault", {}):
+        console.print(vault_table(facts["vault"]))
 
 
 def _config_files(config: list[Path] | None) -> list[Path]:

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from freqtrade.exceptions import OperationalException
 from rich.console import Console
 from rich.table import Column, Table
 
-from agent_market.bridge import feature_set_path, model_spec, read_config, settings_of
+from agent_market.bridge import feature_set_path, read_config
 from agent_market.errors import AgentMarketError
 from agent_market.features import GROUPS, write_feature_set
 from agent_market.flow.options import ConfigOption, DatadirOption, StrategyOption, UserdirOption
-from agents.feature_agent import FeatureAgent, Limits, Outcome, Space, Trial, available_groups
+from agents.feature_agent import Limits, Outcome, Trial
+from agents.feature_choice import PERIODS, SCORER, agent_of, space_of
 
-PERIODS = (6, 12, 24, 48, 96)
-SCORER = "linear_regressor"
-SCORER_PARAMETERS = {"alpha": 1000.0, "imputer": "median"}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
 
@@ -74,17 +71,8 @@ def choose(
         },
     )
     logging.getLogger("freqtrade").setLevel(logging.WARNING)
-    space = _space(settings, tuple(group or ()), tuple(period or PERIODS))
-    horizon = int(settings["freqai"]["feature_parameters"]["label_period_candles"])
-    given = settings["freqai"].get("model_training_parameters", {})
-    params = SCORER_PARAMETERS if model == SCORER else given.get(model, {})
-    agent = FeatureAgent(
-        settings,
-        space,
-        Limits(max_columns=max_columns),
-        model_spec(settings, model, horizon, params=params),
-        Path(settings_of(settings).state_dir) / "feature_agent",
-    )
+    space = space_of(settings, tuple(group or ()), tuple(period or PERIODS))
+    agent = agent_of(settings, space, Limits(max_columns=max_columns), model)
     outcome = agent.run(trials, seed, on_trial=_show_trial)
     target = output or feature_set_path(settings)
     write_feature_set(target, outcome.chosen)
@@ -100,20 +88,6 @@ def main() -> None:
     except (AgentMarketError, OperationalException, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-
-
-def _space(config: Mapping[str, Any], asked: tuple[str, ...], periods: tuple[int, ...]) -> Space:
-    parameters = config["freqai"]["feature_parameters"]
-    configured = tuple(parameters["indicator_periods_candles"])
-    own = config["timeframe"]
-    others = [name for name in parameters["include_timeframes"] if name != own]
-    return Space(
-        groups=tuple(available_groups(config, asked)),
-        periods=tuple(sorted({*configured, *periods})),
-        opening_periods=configured,
-        timeframes=(own, *others),
-        correlated_pairs=tuple(parameters.get("include_corr_pairlist", [])),
-    )
 
 
 def _show_trial(trial: Trial) -> None:

@@ -62,6 +62,8 @@ def data_needs(setup: Setup) -> DataNeeds:
         days=float(setup.freqai.get("train_period_days", 0)),
         seconds=setup.startup_candles * timeframe_seconds(base),
     )
+    if setup.rounds:
+        history = max(history, timedelta(days=setup.settings.flow.rounds.history_days))
     return DataNeeds(
         traded=setup.pairs,
         correlated=tuple(features.get("include_corr_pairlist", [])),

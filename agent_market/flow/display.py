@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Column, Table
@@ -104,6 +104,52 @@ def result_table(summary: Mapping[str, Any]) -> Table:
         profit = 100 * mode["net_profit"] / backtest["starting_balance"]
         row = (mode["mode"], str(mode["trades"]), _figure(profit), _percent(mode["win_rate"]))
         table.add_row(*row)
+    return table
+
+
+def rounds_table(steps: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one row per round: what was proposed, and what search rows and backtest said of it."""
+    facts = {step["name"]: step["facts"] for step in steps}
+    table = Table(
+        *["round", "proposer", "new", "trials", "candidates", "best IC", "t", "mean IC of models"],
+        title="Rounds, on rows that the search may see",
+        caption=_acceptance(facts["expressions"]),
+    )
+    for number, found in ((n[12:], each) for n, each in facts.items() if "expressions." in n):
+        if not found:
+            continue
+        figures = (_figure(found.get("best_ic"), digits=4), _figure(found.get("best_t"), digits=1))
+        counts = (found["new_trials"], found["trials"], found["candidates"])
+        tried = _figure(facts[f"summarize.{number}"].get("mean_ic"), digits=4)
+        table.add_row(number, _origin(found), *map(str, counts), *figures, tried)
+    return table
+
+
+def _origin(found: Mapping[str, Any]) -> str:
+    if found["proposer"] == "search":
+        return "search"
+    return f"model {found['by_model']}, search {found['new_trials'] - found['by_model']}"
+
+
+def _acceptance(facts: Mapping[str, Any]) -> str | None:
+    if "accepted" not in facts:
+        return None
+    counted = f"{facts['candidates']} candidates of {facts['trials']} trials"
+    return f"{counted}, accepted after confirmation: {facts['accepted']}"
+
+
+def vault_table(facts: Mapping[str, Any]) -> Table:
+    """Return what the vault said: the pool together, and each expression."""
+    table = Table(
+        Column("", overflow="fold"),
+        *["IC", "t", "net bps a candle"],
+        title="The vault, opened once; no proposal follows from it",
+    )
+    pooled = (_figure(facts["pooled_ic"], digits=4), _figure(facts["pooled_t"], digits=1))
+    table.add_row("pool", *pooled, "")
+    for each in facts["expressions"]:
+        figures = (_figure(each["ic"], digits=4), _figure(each["t"], digits=1))
+        table.add_row(each["formula"], *figures, _figure(each["net_bps"]))
     return table
 
 

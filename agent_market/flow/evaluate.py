@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent_market.flow.inputs import Inputs, code_hashes, library_versions
-from agent_market.flow.outputs import Manifest
+from agent_market.flow.outputs import Manifest, publish
 from agent_market.flow.run_backtest import result_paths
 from agent_market.flow.setup import Setup
 from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
-from agent_market.store import hash_json, read_json, write_json, write_text
+from agent_market.store import hash_json, read_json, write_json
 
 if TYPE_CHECKING:
     from agent_market.evaluation import BacktestArtifacts
@@ -19,25 +20,28 @@ if TYPE_CHECKING:
 def evaluation_inputs(setup: Setup, upstream: Upstream) -> Inputs:
     """Return the evaluation's code and the keys of the outputs it reads."""
     code = code_hashes("evaluation", "market/candles.py") | library_versions()
-    return Inputs(code, upstream={name: manifest.key for name, manifest in upstream.items()})
+    # by kind: the equal backtests of two rounds have one summary
+    keys = {name.partition(".")[0]: manifest.key for name, manifest in upstream.items()}
+    return Inputs(code, upstream=keys)
 
 
-def write_summary(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
-    """Write `summary.json` in the run's folder."""
-    from agent_market.evaluation import summarize
+def summarize_of(backtest: str) -> Callable[[Setup, Upstream, Workplace], StepOutput]:
+    """Return what writes `summary.json` of the step `backtest` to its place."""
 
-    path = place.folder / "summary.json"
-    summary = summarize(_artifacts(setup, upstream["backtest"]))
-    write_json(path, summary)
-    return StepOutput([path], {"summary": str(path), **_headline(summary)})
+    def write_summary(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
+        from agent_market.evaluation import summarize
+
+        path = place.folder / "summary.json"
+        summary = summarize(_artifacts(setup, upstream[backtest]))
+        write_json(path, summary)
+        return StepOutput([path], {"summary": str(path), **_headline(summary)})
+
+    return write_summary
 
 
 def publish_summary(setup: Setup, manifest: Manifest) -> None:
     """Copy the summary to where other programs look for the newest one."""
-    content = Path(manifest.facts["summary"]).read_text(encoding="utf-8")
-    target = setup.settings.flow.summary_path
-    if not target.is_file() or target.read_text(encoding="utf-8") != content:
-        write_text(target, content)
+    publish(Path(manifest.facts["summary"]), setup.settings.flow.summary_path)
 
 
 def write_html_report(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
@@ -77,6 +81,6 @@ def _artifacts(setup: Setup, backtest: Manifest) -> BacktestArtifacts:
 
 
 SUMMARIZE = Step(
-    "summarize", ("backtest",), evaluation_inputs, write_summary, publish=publish_summary
+    "summarize", ("backtest",), evaluation_inputs, summarize_of("backtest"), publish_summary
 )
 REPORT = Step("report", ("backtest", "summarize"), evaluation_inputs, write_html_report)

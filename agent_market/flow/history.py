@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_market.errors import ConfigError
-from agent_market.flow.setup import STEP_NAMES, Request, Setup
+from agent_market.flow.setup import Request, Setup
 from agent_market.store import read_json, write_json
 
 SCHEMA = 1
@@ -54,7 +54,7 @@ class RunRecord:
             "strategy": setup.strategy,
             "timerange": setup.timerange_text,
             "request": request.model_dump(mode="json"),
-            "steps": [_new_step(name, request) for name in STEP_NAMES],
+            "steps": [_new_step(name, request) for name in request.step_names],
         }
         record._write(content)
         return record
@@ -97,7 +97,7 @@ class RunRecord:
 
     def reopen_steps(self, names: Sequence[str]) -> None:
         """Note that these steps are to be done, and remove what a killed write left."""
-        for leftover in self.folder.glob(".*.tmp"):
+        for leftover in self.folder.rglob(".*.tmp"):
             leftover.unlink()
         for name in names:
             self._set_step(name, state="pending")
@@ -202,7 +202,7 @@ def _new_folder(runs: Path) -> Path:
 
 
 def _new_step(name: str, request: Request) -> Record:
-    state = "pending" if name in request.steps else "not selected"
+    state = "pending" if name in request.selected else "not selected"
     return {
         "name": name,
         "state": state,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_market.flow.setup import Setup
+from agent_market.settings import FREQAI_FILES
 from agent_market.store import hash_json
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -74,16 +75,20 @@ def backtest_code(setup: Setup) -> dict[str, str]:
     market = ["market/candles.py", "market/sidedata.py"]
     if setup.source != "exchange":
         market.append("market/replay")
-    own = [
-        *_with_parameters((setup.strategy_file, setup.freqaimodel_file)),
-        setup.feature_set_file,
-        setup.expressions_file,
-    ]
+    own = {f.name: f for f in _with_parameters((setup.strategy_file, setup.freqaimodel_file))}
+    own[FREQAI_FILES["feature_set_file"]] = setup.feature_set_file
+    own[FREQAI_FILES["expressions_file"]] = setup.expressions_file
     return (
         code_hashes(*rooms, *market)
-        | {file.name: file_hash(file) for file in own if file.is_file()}
+        | {name: file_hash(file) for name, file in own.items() if file.is_file()}
         | library_versions()
     )
+
+
+def agent_code() -> dict[str, str]:
+    """Return the hash of every source file of the agents, which stand beside the package."""
+    folder = PACKAGE.parent / "agents"
+    return {f"agents/{path.name}": file_hash(path) for path in sorted(folder.glob("*.py"))}
 
 
 def library_versions() -> dict[str, str]:
@@ -106,10 +111,14 @@ def relevant_config(setup: Setup) -> dict[str, Any]:
         exchange |= {section: options} if options else {}
     exchange["pair_whitelist"] = list(setup.pairs)
     own = setup.settings.model_dump(
-        mode="json", exclude={"state_dir", "timerange", "market", "replay", "flow"}
+        mode="json", exclude={"state_dir", "timerange", "market", "replay", "llm", "flow"}
     )
+    changed: dict[str, Any] = {"exchange": exchange, "agent_market": own}
+    if "freqai" in config:  # what its files hold counts as code, not where they stand
+        freqai = {key: value for key, value in config["freqai"].items() if key not in FREQAI_FILES}
+        changed["freqai"] = freqai
     names = {"strategy": setup.strategy, "freqaimodel": setup.freqaimodel}
-    return {**config, **names, "exchange": exchange, "agent_market": own}
+    return {**config, **names, **changed}
 
 
 def describe_change(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

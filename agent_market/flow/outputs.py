@@ -10,7 +10,7 @@ from typing import Any
 
 from agent_market.errors import StateCorrupt
 from agent_market.flow.inputs import Inputs, file_hash
-from agent_market.store import read_json, write_json
+from agent_market.store import read_json, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,13 @@ class OutputStore:
 
     def _path(self, step: str, key: str) -> Path:
         return self.folder / f"{step}-{key[:16]}.json"
+
+
+def publish(source: Path, target: Path) -> None:
+    """Write the content of `source` to `target`, atomically, unless it stands there."""
+    content = source.read_text(encoding="utf-8")
+    if not target.is_file() or target.read_text(encoding="utf-8") != content:
+        write_text(target, content)
 
 
 def _read(path: Path) -> Manifest | None:

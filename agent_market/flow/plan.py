@@ -11,11 +11,12 @@ from agent_market.flow.evaluate import REPORT, SUMMARIZE
 from agent_market.flow.inputs import Inputs, describe_change
 from agent_market.flow.outputs import Manifest, OutputStore
 from agent_market.flow.prepare_data import DATA
+from agent_market.flow.propose import FEATURES, VAULT, acceptance
+from agent_market.flow.rounds import final_backtest, round_steps
 from agent_market.flow.run_backtest import BACKTEST
 from agent_market.flow.setup import Request, Setup
 from agent_market.flow.steps import Step
 
-STEPS = {step.name: step for step in (DATA, BACKTEST, SUMMARIZE, REPORT)}
 Action = Literal["run", "skip", "not selected"]
 
 
@@ -33,8 +34,18 @@ class Decision:
     manifest: Manifest | None = None
 
 
+def steps_of(request: Request) -> dict[str, Step]:
+    """Return every step of a run by its name, in their order."""
+    if not request.rounds:
+        return {step.name: step for step in (DATA, BACKTEST, SUMMARIZE, REPORT)}
+    rounds = [step for number in range(1, request.rounds + 1) for step in round_steps(number)]
+    last = (acceptance(request.rounds), final_backtest(), SUMMARIZE, REPORT, VAULT)
+    steps = {step.name: step for step in (DATA, FEATURES, *rounds, *last)}
+    return {name: steps[name] for name in request.step_names}
+
+
 def make_plan(setup: Setup, request: Request, store: OutputStore) -> list[Decision]:
-    """Return the decision on each of the four steps, in their order.
+    """Return the decision on each step, in their order.
 
     Raises
     ------
@@ -45,7 +56,7 @@ def make_plan(setup: Setup, request: Request, store: OutputStore) -> list[Decisi
     """
     decisions: list[Decision] = []
     standing: dict[str, Manifest] = {}
-    for step in STEPS.values():
+    for step in steps_of(request).values():
         decision = _plan_step(step, setup, request, store, standing)
         if decision.manifest is not None and decision.action != "run":
             standing[step.name] = decision.manifest
@@ -68,7 +79,7 @@ def decide(
     if missing:
         return Decision(step, "run", f"after {missing[0]}")
     inputs = step.inputs(setup, {name: standing[name] for name in step.needs})
-    manifest = store.find(step.name, inputs.key(step.name))
+    manifest = store.find(step.kept_as, inputs.key(step.kept_as))
     if manifest is None:
         return Decision(step, "run", _why_new(step, inputs, store), inputs)
     damage = manifest.damage()
@@ -86,7 +97,7 @@ def _plan_step(
     store: OutputStore,
     standing: Mapping[str, Manifest],
 ) -> Decision:
-    is_selected = step.name in request.steps
+    is_selected = step.name in request.selected
     force = "" if request.force and is_selected else None
     decision = decide(step, setup, store, standing, force)
     if is_selected:
@@ -97,7 +108,7 @@ def _plan_step(
 
 def _check_upstream(step: Step, request: Request, standing: Mapping[str, Manifest]) -> None:
     for name in step.needs:
-        if name not in request.steps and name not in standing:
+        if name not in request.selected and name not in standing:
             raise ConfigError(
                 f"--steps: {step.name!r} reads the output of {name!r}, and no complete one of the "
                 f"present inputs exists. Add {name!r} to --steps."
@@ -105,7 +116,7 @@ def _check_upstream(step: Step, request: Request, standing: Mapping[str, Manifes
 
 
 def _why_new(step: Step, inputs: Inputs, store: OutputStore) -> str:
-    newest = store.newest(step.name)
+    newest = store.newest(step.kept_as)
     if newest is None:
         return "never run"
     return describe_change(newest.inputs, inputs.to_json()) or "never run with these inputs"

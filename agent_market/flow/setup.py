@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent_market.errors import ConfigError
 from agent_market.features.feature_set import read_feature_set
@@ -17,19 +17,24 @@ from agent_market.flow.timerange import Timerange, parse_timerange
 from agent_market.settings import FREQAI_FILES, AgentMarketSettings, freqai_file, load_settings
 
 STEP_NAMES = ("data", "backtest", "summarize", "report")
+ROUND_NAMES = ("data", "features", "expressions", "backtest", "summarize", "report")
+"""What `--steps` may name where there are rounds."""
 Source = Literal["exchange", "simulator", "directory"]
 
 
 class Request(BaseModel):
     """The command line of `agent_flow run`, as it is kept in the run's record.
 
-    `config` lists files, later ones win; None or an empty tuple leaves the choice to them.
+    `config` lists files, later ones win; None or an empty tuple leaves the choice to them. `steps`
+    is a part of `STEP_NAMES`, with rounds of `ROUND_NAMES`; empty: all of them.
     """
 
     model_config = ConfigDict(frozen=True)
 
     config: tuple[str, ...]
-    steps: tuple[str, ...] = STEP_NAMES
+    steps: tuple[str, ...] = ()
+    rounds: int = Field(default=0, ge=0)
+    open_vault: bool = False
     force: bool = False
     datadir: str | None = None
     timerange: str | None = None
@@ -37,6 +42,29 @@ class Request(BaseModel):
     strategy: str | None = None
     freqaimodel: str | None = None
     userdir: str | None = None
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        """Every step of such a run, in order; those of a round end with its number."""
+        if not self.rounds:
+            return STEP_NAMES
+        rounds = [
+            f"{name}.{number}"
+            for number in range(1, self.rounds + 1)
+            for name in ("expressions", "backtest", "summarize")
+        ]
+        vault = ("vault",) if self.open_vault else ()
+        return ("data", "features", *rounds, *ROUND_NAMES[2:], *vault)
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The steps to do: what belongs to a round goes with `expressions`, the vault with all."""
+        chosen = self.steps or (*ROUND_NAMES, "vault")
+        return tuple(
+            name
+            for name in self.step_names
+            if ("expressions" if "." in name else name) in chosen or name == "vault"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +83,7 @@ class Setup:
     pairs: tuple[str, ...]
     strategy_file: Path
     freqaimodel_file: Path | None
+    rounds: int = 0
 
     @property
     def freqai(self) -> Config:
@@ -101,13 +130,15 @@ def resolve(request: Request) -> Setup:
     ConfigError
         A file or a key is wrong, or something the run needs is not set anywhere.
     """
-    _check_steps(request.steps)
+    _check_steps(request)
     config = _apply_options(load_config_files([Path(file) for file in request.config]), request)
     settings = load_settings(config)
     timerange = _required(config, "timerange", settings.timerange, "--timerange 20240101-20240401")
     user_data_dir = Path(config.setdefault("user_data_dir", "user_data"))
     strategy = _required(config, "strategy", None, "--strategy NAME")
     model = _freqaimodel(config)
+    if request.rounds and model is None:
+        raise ConfigError("--rounds: features are FreqAI's. Set freqai.enabled to true.")
     return Setup(
         config=without_secrets(config) | {"timerange": timerange},
         settings=settings,
@@ -121,6 +152,7 @@ def resolve(request: Request) -> Setup:
         pairs=_pairs(config),
         strategy_file=_strategy_file(strategy, config, user_data_dir),
         freqaimodel_file=find_class(model, _class_folders(config, "freqaimodel", user_data_dir)),
+        rounds=request.rounds,
     )
 
 
@@ -164,10 +196,16 @@ def _apply_options(config: Config, request: Request) -> Config:
     return merged
 
 
-def _check_steps(steps: tuple[str, ...]) -> None:
-    unknown = [step for step in steps if step not in STEP_NAMES]
-    if unknown or not steps:
-        raise ConfigError(f"--steps: {unknown} unknown. Choose from {', '.join(STEP_NAMES)}.")
+def _check_steps(request: Request) -> None:
+    known = ROUND_NAMES if request.rounds else STEP_NAMES
+    unknown = [step for step in request.steps if step not in known]
+    if request.open_vault and not request.rounds:
+        raise ConfigError("--open-vault: there is no campaign without --rounds. Give --rounds N.")
+    if not unknown:
+        return
+    if set(unknown) <= set(ROUND_NAMES):
+        raise ConfigError(f"--steps: {unknown} are steps of rounds. Give --rounds N as well.")
+    raise ConfigError(f"--steps: {unknown} unknown. Choose from {', '.join(known)}.")
 
 
 def _required(config: Config, key: str, default: str | None, option: str) -> str:

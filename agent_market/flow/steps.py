@@ -44,6 +44,8 @@ class Step:
     inputs : returns what the output depends on; raises what is wrong with it.
     execute : does the work; a second call after a killed one starts afresh.
     publish : called when the output stands, made now or by an earlier run.
+    kind : name under which outputs are kept, for steps of several rounds; empty: the step's own.
+    place : folder of its files, below that of the run.
     """
 
     name: str
@@ -51,3 +53,10 @@ class Step:
     inputs: Callable[[Setup, Upstream], Inputs]
     execute: Callable[[Setup, Upstream, Workplace], StepOutput]
     publish: Callable[[Setup, Manifest], None] = _nothing
+    kind: str = ""
+    place: str = ""
+
+    @property
+    def kept_as(self) -> str:
+        """Name under which its outputs are kept: equal inputs of one kind need one execution."""
+        return self.kind or self.name

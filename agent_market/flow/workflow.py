@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from agent_market.errors import ConfigError, StepFailed
 from agent_market.flow.history import RunRecord, exclusive, now
 from agent_market.flow.outputs import Manifest, OutputStore
-from agent_market.flow.plan import STEPS, decide, make_plan
+from agent_market.flow.plan import decide, make_plan, steps_of
 from agent_market.flow.processes import stop_all
 from agent_market.flow.setup import Request, Setup, resolve
 from agent_market.flow.steps import Workplace
@@ -126,7 +127,7 @@ def _launch(setup: Setup) -> None:
 
 def _handle(record: RunRecord, setup: Setup) -> WorkflowHandle[None] | None:
     """Return the running workflow: started, or rewound to the first step that is not done."""
-    steps = [name for name in STEPS if name in record.request.steps]
+    steps = list(record.request.selected)
     status = DBOS.get_workflow_status(record.run_id)
     if status is None:
         with SetWorkflowID(record.run_id):
@@ -142,15 +143,17 @@ def _handle(record: RunRecord, setup: Setup) -> WorkflowHandle[None] | None:
 
 def _first_not_done(record: RunRecord, setup: Setup, steps: Sequence[str]) -> int:
     done = {info["function_id"]: info["output"] for info in DBOS.list_workflow_steps(record.run_id)}
+    known = steps_of(record.request)
     for number, name in enumerate(steps, start=1):
-        manifest = decide(STEPS[name], setup, _store(setup), _standing(setup, name)).manifest
-        if manifest is None or done.get(number) != manifest.key:
+        standing = _standing(record, setup, name)
+        manifest = decide(known[name], setup, _store(setup), standing).manifest
+        if manifest is None or done.get(number) != _noted(manifest):
             return number
     return len(steps) + 1
 
 
-def _perform(folder: str, name: str) -> str:
-    """Do one step unless its output stands; return the output's key."""
+def _perform(folder: str, name: str) -> dict[str, Any]:
+    """Do one step unless its output stands; return what the database keeps of it."""
     record = RunRecord(Path(folder))
     with _at_work:
         try:
@@ -160,8 +163,9 @@ def _perform(folder: str, name: str) -> str:
             raise
 
 
-def _perform_recorded(record: RunRecord, name: str) -> str:
-    setup, step, force = _setups[str(record.folder)], STEPS[name], record.request.force
+def _perform_recorded(record: RunRecord, name: str) -> dict[str, Any]:
+    request, setup = record.request, _setups[str(record.folder)]
+    step, force = steps_of(request)[name], request.force
     store, upstream = _store(setup), _upstream(record, setup, name)
     decision = decide(step, setup, store, upstream, record.run_id if force else None)
     inputs, manifest = decision.inputs, decision.manifest
@@ -169,19 +173,24 @@ def _perform_recorded(record: RunRecord, name: str) -> str:
         raise StepFailed(f"step {name} cannot run: {decision.reason}, whose output is gone")
     if manifest is None:
         logger.info("step %s: %s", name, decision.reason)
-        place = Workplace(record.folder, inputs.key(name))
+        place = Workplace(record.folder / step.place, inputs.key(step.kept_as))
         record.begin_step(name, place.key, decision.reason)
-        output = step.execute(setup, upstream, place)
-        manifest = store.commit(name, inputs, record.run_id, now(), output.files, output.facts)
+        output, kind = step.execute(setup, upstream, place), step.kept_as
+        manifest = store.commit(kind, inputs, record.run_id, now(), output.files, output.facts)
         record.complete_step(name, manifest.facts)
-    elif manifest.run_id != record.run_id:
+    elif manifest.run_id != record.run_id or record.step(name)["state"] != "running":
         logger.info("step %s: skipped, %s", name, decision.reason)
         record.skip_step(name, manifest.key, decision.reason, manifest.facts)
     else:
         # Killed between the output's commit and this note of it.
         record.complete_step(name, manifest.facts)
     step.publish(setup, manifest)
-    return manifest.key
+    return _noted(manifest)
+
+
+def _noted(manifest: Manifest) -> dict[str, Any]:
+    """Return what the database keeps of a step: the key of its output, and its facts."""
+    return {"key": manifest.key, "facts": dict(manifest.facts)}
 
 
 def _upstream(record: RunRecord, setup: Setup, name: str) -> dict[str, Manifest]:
@@ -189,21 +198,21 @@ def _upstream(record: RunRecord, setup: Setup, name: str) -> dict[str, Manifest]
 
     An edit of code or data while a run goes on does not mix into it: the next run will see it.
     """
-    standing = _standing(setup, name)
-    for earlier in STEPS:
-        if earlier == name:
+    standing = _standing(record, setup, name)
+    for earlier in steps_of(record.request).values():
+        if earlier.name == name:
             break
-        noted = record.step(earlier)
+        noted = record.step(earlier.name)
         if noted["state"] in ("complete", "skipped"):
-            manifest = _store(setup).find(earlier, noted["key"])
-            standing |= {earlier: manifest} if manifest and not manifest.damage() else {}
+            manifest = _store(setup).find(earlier.kept_as, noted["key"])
+            standing |= {earlier.name: manifest} if manifest and not manifest.damage() else {}
     return standing
 
 
-def _standing(setup: Setup, name: str) -> dict[str, Manifest]:
+def _standing(record: RunRecord, setup: Setup, name: str) -> dict[str, Manifest]:
     """Return the outputs before `name` that fit the present inputs."""
     standing: dict[str, Manifest] = {}
-    for step in STEPS.values():
+    for step in steps_of(record.request).values():
         if step.name == name:
             break
         manifest = decide(step, setup, _store(setup), standing).manifest
