@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -236,7 +236,7 @@ class ContentDigest:
 _KINDS = tuple(ARRAYS.items())
 
 
-def _stored(kind: str) -> np.dtype:  # type: ignore[type-arg]
+def _stored(kind: str) -> np.dtype[Any]:
     """Return the kind with its byte order fixed, for equal digests on all machines."""
     return np.dtype(kind).newbyteorder("<")
 
