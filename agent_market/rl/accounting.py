@@ -3,6 +3,9 @@
 The order of things within a candle, the prices of exits, the rounding to price and amount steps and
 the funding are those of Freqtrade 2026.9's `Backtesting` and `LocalTrade`; `tests/parity` replays
 random actions through both. Every environment, the replay and live inference use this kernel.
+
+All compiled code that calls another is in this file: numba's cache of a function is not renewed
+when a function of another file that it calls changes.
 """
 
 from typing import NamedTuple
@@ -477,3 +480,131 @@ def write_state(account: np.void, candles: Candles, rules: RuleValues, out: np.n
         out[1] = 100 * _ratio_at(account, close, rules)
         out[2] = np.log1p(account.row - account.entry_row + 1)
     out[3] = 100 * (1 - balance / account.close_peak)
+
+
+@numba.njit(cache=True)
+def _observe(
+    account: np.void,
+    candles: Candles,
+    rules: RuleValues,
+    features: npt.NDArray[np.float32],
+    out: npt.NDArray[np.float32],
+) -> None:
+    n_features = features.shape[1]
+    n_rows = (len(out) - len(STATE_NAMES)) // max(n_features, 1)
+    first = account.row - n_rows + 1
+    for row in range(n_rows):
+        out[row * n_features : (row + 1) * n_features] = features[first + row]
+    write_state(account, candles, rules, out[n_rows * n_features :])
+
+
+@numba.njit(cache=True)
+def start_accounts(
+    accounts: np.ndarray,
+    envs: npt.NDArray[np.intp],
+    rows: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    balance: float,
+    candles: Candles,
+    rules: RuleValues,
+    features: npt.NDArray[np.float32],
+    observations: npt.NDArray[np.float32],
+) -> None:
+    """Start some accounts flat at given rows and write their observations.
+
+    Parameters
+    ----------
+    accounts : array of ACCOUNT, (n_envs,)
+    envs : array, int, (n_started,)
+    rows, ends : array, int64, (n_started,)
+        First and last row of the episodes.
+    balance : float
+        Quote currency.
+    candles : Candles
+    rules : RuleValues
+    features : array, float32, (n_rows, n_features)
+    observations : array, float32, (n_envs, n_observed)
+        The feature rows that fit, oldest first, and `STATE_NAMES`.
+    """
+    for index in range(len(envs)):
+        account = accounts[envs[index]]
+        open_account(account, rows[index], ends[index], balance)
+        _observe(account, candles, rules, features, observations[envs[index]])
+
+
+@numba.njit(cache=True)
+def step_accounts(
+    accounts: np.ndarray,
+    flags: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.float64],
+    candles: Candles,
+    rules: RuleValues,
+    features: npt.NDArray[np.float32],
+    steps: np.ndarray,
+    terminated: npt.NDArray[np.bool_],
+    truncated: npt.NDArray[np.bool_],
+    observations: npt.NDArray[np.float32],
+) -> None:
+    """Trade one candle on each account and write what it did, whether it ended, what is seen.
+
+    Parameters
+    ----------
+    accounts : array of ACCOUNT, (n_envs,)
+    flags : array, int64, (n_envs,)
+    sizes : array, float64, (n_envs,)
+        See `trade_candle`.
+    candles : Candles
+    rules : RuleValues
+    features : array, float32, (n_rows, n_features)
+    steps : array of STEP, (n_envs,)
+        See `agent_market.rl.rewards`.
+    terminated, truncated : array, bool, (n_envs,)
+    observations : array, float32, (n_envs, n_observed)
+
+    Notes
+    -----
+    Information time: an observation at row t uses rows <= t, the profit of its action the open of
+    candle t + 2 at most.
+    """
+    last = len(candles.open) - 1
+    for env in range(len(accounts)):
+        account, step = accounts[env], steps[env]
+        row = account.row + 1
+        step.n_closed = trade_candle(
+            account, row, flags[env], sizes[env], candles, rules, NO_TRADES
+        )
+        account.row = row
+        equity = equity_at(account, candles.open[min(row + 1, last)], rules, 0.0)
+        step.profit = equity / account.equity - 1
+        account.equity = equity
+        account.equity_peak = max(account.equity_peak, equity)
+        step.drawdown = 1 - equity / account.equity_peak
+        step.position = account.side * account.size
+        step.candles_held = row - account.entry_row + 1 if account.side != 0 else 0
+        step.losing_streak = account.losing_streak
+        terminated[env] = row == last or equity <= 0
+        truncated[env] = not terminated[env] and row >= account.end
+        _observe(account, candles, rules, features, observations[env])
+
+
+@numba.njit(cache=True)
+def run_account(
+    accounts: np.ndarray,
+    flags: npt.NDArray[np.int64],
+    sizes: Floats,
+    balance: float,
+    candles: Candles,
+    rules: RuleValues,
+    trades: np.ndarray,
+    equity: Floats,
+    positions: Floats,
+) -> None:
+    """Trade a whole path on one account; see `agent_market.rl.replay.replay`."""
+    account, last = accounts[0], len(flags) - 1
+    open_account(account, 0, last, balance)
+    equity[0] = balance
+    for row in range(1, last + 1):
+        trade_candle(account, row, flags[row - 1], sizes[row - 1], candles, rules, trades)
+        account.row = row
+        equity[row] = equity_at(account, candles.open[min(row + 1, last)], rules, 0.0)
+        positions[row] = account.side * account.size

@@ -2,22 +2,13 @@
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from agent_market.errors import DataError
-from agent_market.rl.accounting import (
-    ACCOUNT,
-    TRADE,
-    Candles,
-    candles_of,
-    equity_at,
-    open_account,
-    trade_candle,
-)
+from agent_market.rl.accounting import ACCOUNT, TRADE, candles_of, run_account
 from agent_market.rl.paths import Floats, PricePath
-from agent_market.rl.rules import RuleValues, TradingRules
+from agent_market.rl.rules import TradingRules
 
 
 class Replay(NamedTuple):
@@ -71,7 +62,7 @@ def replay(
     account = np.zeros(1, ACCOUNT)
     trades = np.zeros(2 * len(path), TRADE)
     equity, positions = np.zeros(len(path)), np.zeros(len(path))
-    _run(
+    run_account(
         account,
         np.ascontiguousarray(flags, np.int64),
         np.ascontiguousarray(sizes, np.float64),
@@ -83,25 +74,3 @@ def replay(
         positions,
     )
     return Replay(trades[: account["n_trades"][0]].copy(), equity, positions)
-
-
-@numba.njit(cache=True)
-def _run(
-    accounts: np.ndarray,
-    flags: npt.NDArray[np.int64],
-    sizes: Floats,
-    balance: float,
-    candles: Candles,
-    rules: RuleValues,
-    trades: np.ndarray,
-    equity: Floats,
-    positions: Floats,
-) -> None:
-    account, last = accounts[0], len(flags) - 1
-    open_account(account, 0, last, balance)
-    equity[0] = balance
-    for row in range(1, last + 1):
-        trade_candle(account, row, flags[row - 1], sizes[row - 1], candles, rules, trades)
-        account.row = row
-        equity[row] = equity_at(account, candles.open[min(row + 1, last)], rules, 0.0)
-        positions[row] = account.side * account.size

@@ -9,19 +9,15 @@ import numpy.typing as npt
 from agent_market.errors import ConfigError, DataError
 from agent_market.rl.accounting import (
     ACCOUNT,
-    NO_TRADES,
     STATE_NAMES,
-    Candles,
     candles_of,
-    equity_at,
-    open_account,
-    trade_candle,
-    write_state,
+    start_accounts,
+    step_accounts,
 )
 from agent_market.rl.env.actions import Actions, target_actions
 from agent_market.rl.paths import PricePath
 from agent_market.rl.rewards import N_MEMORY, STEP, Reward, compiled_reward
-from agent_market.rl.rules import RuleValues, TradingRules
+from agent_market.rl.rules import TradingRules
 
 Observations = npt.NDArray[np.float32]
 
@@ -155,7 +151,7 @@ class VectorTradingEnv:
         if self.episode_rows is not None:
             ends = np.minimum(rows + self.episode_rows, last)
         self._memory[envs] = 0
-        _start(
+        start_accounts(
             self.accounts,
             envs,
             rows,
@@ -182,7 +178,7 @@ class VectorTradingEnv:
         """
         chosen = self.actions.indices(actions)
         terminated, truncated = self._ended
-        _step(
+        step_accounts(
             self.accounts,
             self.actions.flags[chosen],
             self.actions.sizes[chosen],
@@ -229,74 +225,6 @@ def _check(
             f"environment: a window of {window} rows and an episode of {rows or 'all'} rows need "
             f"{needed} rows, the path has {len(path)}. Give a longer path or a shorter episode."
         )
-
-
-@numba.njit(cache=True)
-def _observe(
-    account: np.void,
-    candles: Candles,
-    rules: RuleValues,
-    features: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
-) -> None:
-    n_features = features.shape[1]
-    n_rows = (len(out) - 4) // max(n_features, 1)
-    first = account.row - n_rows + 1
-    for row in range(n_rows):
-        out[row * n_features : (row + 1) * n_features] = features[first + row]
-    write_state(account, candles, rules, out[n_rows * n_features :])
-
-
-@numba.njit(cache=True)
-def _start(
-    accounts: np.ndarray,
-    envs: npt.NDArray[np.intp],
-    rows: npt.NDArray[np.int64],
-    ends: npt.NDArray[np.int64],
-    balance: float,
-    candles: Candles,
-    rules: RuleValues,
-    features: npt.NDArray[np.float32],
-    observations: npt.NDArray[np.float32],
-) -> None:
-    for index in range(len(envs)):
-        account = accounts[envs[index]]
-        open_account(account, rows[index], ends[index], balance)
-        _observe(account, candles, rules, features, observations[envs[index]])
-
-
-@numba.njit(cache=True)
-def _step(
-    accounts: np.ndarray,
-    flags: npt.NDArray[np.int64],
-    sizes: npt.NDArray[np.float64],
-    candles: Candles,
-    rules: RuleValues,
-    features: npt.NDArray[np.float32],
-    steps: np.ndarray,
-    terminated: npt.NDArray[np.bool_],
-    truncated: npt.NDArray[np.bool_],
-    observations: npt.NDArray[np.float32],
-) -> None:
-    last = len(candles.open) - 1
-    for env in range(len(accounts)):
-        account, step = accounts[env], steps[env]
-        row = account.row + 1
-        step.n_closed = trade_candle(
-            account, row, flags[env], sizes[env], candles, rules, NO_TRADES
-        )
-        account.row = row
-        equity = equity_at(account, candles.open[min(row + 1, last)], rules, 0.0)
-        step.profit = equity / account.equity - 1
-        account.equity = equity
-        account.equity_peak = max(account.equity_peak, equity)
-        step.drawdown = 1 - equity / account.equity_peak
-        step.position = account.side * account.size
-        step.candles_held = row - account.entry_row + 1 if account.side != 0 else 0
-        step.losing_streak = account.losing_streak
-        terminated[env] = row == last or equity <= 0
-        truncated[env] = not terminated[env] and row >= account.end
-        _observe(account, candles, rules, features, observations[env])
 
 
 @numba.njit
