@@ -446,6 +446,15 @@ class LearningSettings(Section):
     conformal: ConformalSettings = ConformalSettings()
 
 
+class RlSettings(Section):
+    """What RLTrader does with a policy's positions.
+
+    leverage : of every trade, within what the exchange allows.
+    """
+
+    leverage: float = Field(default=1.0, ge=1)
+
+
 class ExpressionSettings(Section):
     """How alpha expressions are evaluated.
 
@@ -592,6 +601,7 @@ class AgentMarketSettings(Section):
     risk: RiskSettings = RiskSettings()
     degrade: DegradeSettings = DegradeSettings()
     learning: LearningSettings = LearningSettings()
+    rl: RlSettings = RlSettings()
     expressions: ExpressionSettings = ExpressionSettings()
     llm: LlmSettings = LlmSettings()
     bias: BiasSettings = BiasSettings()

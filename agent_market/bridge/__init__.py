@@ -6,6 +6,7 @@ from agent_market.bridge.expression_features import (
     expression_features_of,
     expression_features_path,
 )
+from agent_market.bridge.feature_hooks import FeatureHooks
 from agent_market.bridge.feature_sets import (
     feature_inputs,
     feature_set_of,
@@ -22,6 +23,7 @@ __all__ = [
     "AgentMarketModel",
     "AgentMarketPanelModel",
     "DecisionDesk",
+    "FeatureHooks",
     "expression_features_of",
     "expression_features_path",
     "feature_inputs",

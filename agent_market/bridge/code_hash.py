@@ -18,8 +18,9 @@ from agent_market.store import hash_bytes, hash_json
 
 LIBRARIES = ("freqtrade", "numpy", "pandas", "TA-Lib")
 OURS = "agent_market"
-# strategies import the bridge for their settings; no value of a feature comes from it
-NOT_FEATURES = Path(__file__).resolve().parent
+# strategies import the bridge for their settings; values of features come from their hooks alone
+BRIDGE = Path(__file__).resolve().parent
+FEATURE_HOOKS = BRIDGE / "feature_hooks.py"
 
 
 def hash_strategy_code(strategy: IStrategy) -> str:
@@ -79,8 +80,8 @@ def _file_of(module: ModuleType) -> Path | None:
 
 def _counts(path: Path) -> bool:
     """Libraries count by their version, our own package by its source wherever it is installed."""
-    if path.is_relative_to(NOT_FEATURES):
-        return False
+    if path.is_relative_to(BRIDGE):
+        return path == FEATURE_HOOKS
     return OURS in path.parts or not any(path.is_relative_to(root) for root in _library_roots())
 
 

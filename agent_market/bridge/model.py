@@ -31,7 +31,7 @@ from agent_market.bridge.outliers import without_look_ahead
 from agent_market.bridge.planning import plan_pair
 from agent_market.bridge.specs import model_spec, refuse_shuffling, uses_pipeline
 from agent_market.errors import AgentMarketError
-from agent_market.learning.adapters import ADAPTERS
+from agent_market.learning.adapters import adapter_class
 from agent_market.learning.feature_store import FeatureStore, as_float32
 from agent_market.learning.window_model import WindowModel
 from agent_market.learning.window_plan import PairPlan
@@ -195,7 +195,7 @@ class AgentMarketModel(IFreqaiModel):
     def _with_intervals(
         self, frame: pd.DataFrame, plan: PairPlan, by_window: dict[int, pd.DataFrame]
     ) -> pd.DataFrame:
-        if self.learning.conformal.coverage is None or self._classifies:
+        if self.learning.conformal.coverage is None or not self._regresses:
             return frame
         outcomes = pd.DataFrame(plan.labels, columns=list(plan.label_names))
         outcomes = outcomes.assign(date=plan.candles["date"]).merge(frame[["date"]], on="date")
@@ -402,7 +402,7 @@ class AgentMarketModel(IFreqaiModel):
         return list(model.feature_names)
 
     def _add_live_intervals(self, dk: FreqaiDataKitchen, dataframe: pd.DataFrame) -> None:
-        if self.learning.conformal.coverage is None or self._classifies:
+        if self.learning.conformal.coverage is None or not self._regresses:
             return
         frame, names = dk.return_dataframe, list(dk.label_list)
         # the model's first candles were filled in from its own training rows, with flag 0
@@ -419,7 +419,7 @@ class AgentMarketModel(IFreqaiModel):
 
     def _without_intervals(self, frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
         """Give a frame without a model the columns that it will have with one."""
-        if self.learning.conformal.coverage is None or self._classifies or "abstain" in frame:
+        if self.learning.conformal.coverage is None or not self._regresses or "abstain" in frame:
             return frame
         bounds = {f"{name}_{bound}": np.nan for name in labels for bound in ("lo", "hi")}
         return frame.assign(**bounds, abstain=1)
@@ -430,12 +430,12 @@ class AgentMarketModel(IFreqaiModel):
         return deque(sorted(pairs, key=lambda pair: self.dd.get_pair_dict_info(pair)[1]))
 
     @property
-    def _classifies(self) -> bool:
-        return ADAPTERS[self.adapter].task == "classification"
+    def _regresses(self) -> bool:
+        return adapter_class(self.adapter).task == "regression"
 
 
 def _moments(model: WindowModel) -> tuple[dict[str, float], dict[str, float]]:
-    nothing = dict.fromkeys(model.classes, 0.0)
+    nothing = dict.fromkeys(model.further_outputs, 0.0)
     return {**model.label_mean, **nothing}, {**model.label_std, **nothing}
 
 

@@ -10,9 +10,9 @@ from datasieve.pipeline import Pipeline
 from freqtrade.exceptions import OperationalException
 
 from agent_market.bridge.configuration import settings_of
-from agent_market.errors import ConfigError
-from agent_market.learning.adapters import ADAPTERS
+from agent_market.learning.adapters import ADAPTERS, adapter_class
 from agent_market.learning.window_model import ModelSpec
+from agent_market.rl.adapters import POLICY_ADAPTERS
 
 # FreqAI's options that need its own feature pipeline; without them no model of ours needs scaling
 PIPELINE_OPTIONS = (
@@ -39,13 +39,12 @@ def model_spec(
     """
     Return the model that the section `freqai` describes.
     :param config: Freqtrade's merged configuration
-    :param adapter: a key of `ADAPTERS`
+    :param adapter: a key of `ADAPTERS`, or `module:Class`
     :param horizon: label_period_candles
     :param params: in place of freqai.model_training_parameters
     :param pipeline: FreqAI's feature pipeline, unfitted, for the options in `PIPELINE_OPTIONS`
     """
-    if adapter not in ADAPTERS:
-        raise ConfigError(f"There is no model adapter {adapter!r}. Known: {', '.join(ADAPTERS)}.")
+    adapter_class(adapter)  # an unknown one stops here
     freqai = config["freqai"]
     learning = settings_of(config).learning
     given = dict(_parameters(freqai, adapter) if params is None else params)
@@ -98,10 +97,11 @@ def refuse_shuffling(freqai: Mapping[str, Any]) -> None:
 
 
 def _parameters(freqai: Mapping[str, Any], adapter: str) -> dict[str, Any]:
-    """Return the plain keys, and over them those of the section with the adapter's name."""
+    """Return the plain keys, and over them those of the adapter's own section."""
     given = freqai.get("model_training_parameters", {})
-    plain = {name: value for name, value in given.items() if name not in ADAPTERS}
-    return {**plain, **given.get(adapter, {})}
+    sections = {*ADAPTERS, *(policy.section() for policy in POLICY_ADAPTERS)}
+    plain = {name: value for name, value in given.items() if name not in sections}
+    return {**plain, **given.get(adapter_class(adapter).section(), {})}
 
 
 def _test_size(freqai: Mapping[str, Any]) -> float:

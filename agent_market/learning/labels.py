@@ -88,6 +88,30 @@ class ForwardReturn(LabelSpec):
         return (close.shift(-self.horizon_candles) / close - 1).rename(self.column)
 
 
+@dataclass(frozen=True, kw_only=True)
+class HoldingReturn(LabelSpec):
+    """What a decision at the close of row t earns on the candle that it holds.
+
+    open[t+2] / open[t+1] - 1: filled at the next open, it may be changed an open later.
+    """
+
+    horizon_candles: int = 2
+    column: str = "&-gain"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.horizon_candles != 2:
+            raise ConfigError(
+                f"HoldingReturn: horizon_candles is {self.horizon_candles}; the return of the "
+                "candle after the next open is known 2 candles on. Leave it at 2."
+            )
+
+    def compute(self, candles: pd.DataFrame) -> pd.Series:
+        """Return open[t+2] / open[t+1] - 1; see `LabelSpec.compute`."""
+        opened = _column(candles, "open")
+        return (opened.shift(-2) / opened.shift(-1) - 1).rename(self.column)
+
+
 def forward_returns(timeframe: str, minutes: tuple[int, ...] = (5, 15, 60)) -> list[ForwardReturn]:
     """Return a forward return for each horizon in minutes, in columns `&-forward_return_15m`.
 

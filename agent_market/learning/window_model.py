@@ -28,7 +28,7 @@ IntArray = npt.NDArray[np.int64]
 class ModelSpec:
     """What to fit, in plain values.
 
-    adapter : a key of `ADAPTERS`. params : its parameters. seed : of the fit.
+    adapter : a key of `ADAPTERS`, or `module:Class`. params : its parameters. seed : of the fit.
     horizon_candles : how far a label looks ahead; the purge between training and validation.
     test_size : newest share of the rows, which ends the fit early; 0 for none.
     weight_factor : FreqAI's; 0 weighs all rows alike, 0.5 the oldest row by exp(-2).
@@ -88,7 +88,8 @@ class Prediction:
     """Predictions of consecutive rows.
 
     outputs : column name to array (n_rows,): each label, and of a classifier the probability of
-        each class; NaN (None for a class) where `trusted` is False.
+        each class; of a policy the position to take next by who is flat, and by who holds each
+        of its positions (`policy_column`). NaN (None for a class) where `trusted` is False.
     trusted : (n_rows,) bool; False where features are missing or the row is an outlier.
     dissimilarity : (n_rows,), FreqAI's dissimilarity index, 0 where it is not used.
     """
@@ -118,10 +119,12 @@ class WindowModel:
         return max(adapter.window for adapter in self.adapters)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes, in the order of their probabilities; empty for a regressor."""
+    def further_outputs(self) -> tuple[str, ...]:
+        """Columns beside the labels: a classifier's classes, what a policy does by position."""
         first = self.adapters[0]
-        return tuple(map(str, first.classes_)) if first.task == "classification" else ()
+        if first.task == "classification":
+            return tuple(map(str, first.classes_))
+        return tuple(policy_column(self.label_names[0], held) for held in first.positions)
 
     def predict(self, X: Features) -> Prediction:
         """Return the predictions of consecutive rows.
@@ -534,9 +537,21 @@ def _outputs(
         named = {str(name): shares[:, code] for code, name in enumerate(adapter.classes_)}
         return {labels[0]: adapter.classes_[shares.argmax(axis=1)].astype(object), **named}
     values = adapter.predict(table)
+    if adapter.task == "policy":
+        flat = adapter.positions.index(0.0)
+        held = {
+            policy_column(labels[0], position): values[:, column]
+            for column, position in enumerate(adapter.positions)
+        }
+        return {labels[0]: values[:, flat], **held}
     if values.ndim == 1:
         return {labels[0]: values}
     return {name: values[:, column] for column, name in enumerate(labels)}
+
+
+def policy_column(label: str, held: float) -> str:
+    """Return the column of what a policy does next that holds a position: `&-gain_from_-1`."""
+    return f"{label}_from_{held:g}"
 
 
 def _whole_windows(trusted: BoolArray, window: int) -> BoolArray:

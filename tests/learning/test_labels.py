@@ -11,6 +11,7 @@ from agent_market.errors import ConfigError, DataError
 from agent_market.learning.labels import (
     ClassLabel,
     ForwardReturn,
+    HoldingReturn,
     LabelSpec,
     QuantileClass,
     RegimeClass,
@@ -228,3 +229,16 @@ def test_that_classes_of_real_candles_are_not_all_alike(real_data: Path) -> None
     ):
         shares = label.compute(candles.iloc[:40_000]).value_counts(normalize=True)
         assert sorted(shares.index) == [-1, 0, 1] and shares.min() > 0.05, (label, shares)
+
+
+def test_that_a_holding_return_is_that_of_the_candle_after_the_next_open() -> None:
+    candles = random_candles(50)
+    label = HoldingReturn().compute(candles)
+    opened = candles["open"].to_numpy()
+    np.testing.assert_allclose(label[:-2], opened[2:] / opened[1:-1] - 1)
+    assert label[-2:].isna().all() and label.name == "&-gain"
+    changed = candles.copy()
+    changed.loc[31:, "open"] *= 2
+    np.testing.assert_array_equal(HoldingReturn().compute(changed)[:29], label[:29])
+    with pytest.raises(ConfigError, match="horizon_candles is 12"):
+        HoldingReturn(horizon_candles=12)

@@ -20,7 +20,11 @@ from tests.freqtrade_process import PROJECT, overlay
 
 TEMPLATES = Path(freqtrade.templates.__file__).parent
 STRATEGIES = Path(__file__).parent / "strategies"
-FOLDERS = {"HybridMultiMode": PROJECT / "strategies", "FreqaiExampleStrategy": TEMPLATES}
+FOLDERS = {
+    "HybridMultiMode": PROJECT / "strategies",
+    "RLTrader": PROJECT / "strategies",
+    "FreqaiExampleStrategy": TEMPLATES,
+}
 
 
 def config_for(

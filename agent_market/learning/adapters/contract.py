@@ -19,7 +19,7 @@ from agent_market.learning.adapters.inputs import AnyArray, Features, FloatArray
 from agent_market.learning.adapters.model_file import ModelHeader, corrupt, read_model, write_model
 from agent_market.learning.adapters.parameters import check_json, refuse_seed
 
-Task = Literal["regression", "classification"]
+Task = Literal["regression", "classification", "policy"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,10 @@ class ModelAdapter(ABC):
     Attributes
     ----------
     name : str
-        Its key in the registry, saved with the model.
-    task : {"regression", "classification"}
-        What it predicts.
+        Its key in the registry, or `module:Class` of one that is not in it; saved with the model.
+    task : {"regression", "classification", "policy"}
+        What it predicts. A policy is fitted to what a long position earns on the next candle and
+        predicts, for each of `positions`, the position to take next by who is in it.
     supports_nan : bool
         Whether X may hold NaN; if not, `fit` and `predict` refuse it.
     supports_continue : bool
@@ -75,6 +76,7 @@ class ModelAdapter(ABC):
     name: ClassVar[str]
     task: ClassVar[Task]
     suffix: ClassVar[str]
+    positions: tuple[float, ...] = ()
     supports_nan: bool = True
     window: int = 1
     supports_continue: ClassVar[bool] = False
@@ -87,6 +89,11 @@ class ModelAdapter(ABC):
         check_json(self.params, self.name)
         refuse_seed(self.params, self.seed_names, self.name)
         self._fitted: _Fitted | None = None
+
+    @classmethod
+    def section(cls) -> str:
+        """Return the section of `freqai.model_training_parameters` with its parameters."""
+        return cls.name
 
     @abstractmethod
     def fit_model(
@@ -189,7 +196,7 @@ class ModelAdapter(ABC):
 
         Returns
         -------
-        ndarray of shape (n_rows,) or (n_rows, n_labels)
+        ndarray of shape (n_rows,) or (n_rows, n_labels), of a policy (n_rows, n_positions)
             float64; a classifier's most probable class. NaN in the first window - 1 rows, which
             have not enough history.
 
@@ -215,12 +222,12 @@ class ModelAdapter(ABC):
         Raises
         ------
         ConfigError
-            The adapter is a regressor.
+            The adapter is no classifier.
         DataError, ModelUnavailable
             As `predict`.
         """
         if self.task != "classification":
-            raise ConfigError(f"{self.name} is a regressor without classes. Call predict.")
+            raise ConfigError(f"{self.name} is no classifier. Call predict.")
         return self._predict(X)
 
     def feature_importance(self) -> FloatArray:
@@ -283,10 +290,10 @@ class ModelAdapter(ABC):
 
     @property
     def classes_(self) -> AnyArray:
-        """The classes, sorted, shape (n_classes,); ConfigError for a regressor."""
+        """The classes, sorted, shape (n_classes,); ConfigError for no classifier."""
         classes = self._state().classes
         if classes is None:
-            raise ConfigError(f"{self.name} is a regressor without classes. Use a classifier.")
+            raise ConfigError(f"{self.name} is no classifier and has no classes. Use a classifier.")
         return classes
 
     def _state(self) -> _Fitted:
@@ -313,7 +320,7 @@ class ModelAdapter(ABC):
         weights = inputs.check_weights(weight, len(table), where)
         rows = inputs.target_rows(weights, len(table), self.window, f"X_{part}")
         labels = inputs.take_labels(y, rows, len(table), f"y_{part}")
-        check = inputs.check_targets if self.task == "regression" else inputs.check_classes
+        check = inputs.check_classes if self.task == "classification" else inputs.check_targets
         labels = check(labels, len(labels), f"y_{part}")
         if labels.ndim > 1 and not self.supports_multi_target:
             raise DataError(
@@ -345,7 +352,7 @@ class ModelAdapter(ABC):
         return _encode(self._part(X, y, weight, names, "valid"), classes, "y_valid")
 
     def _classes(self, y: AnyArray) -> AnyArray | None:
-        if self.task == "regression":
+        if self.task != "classification":
             inputs.refuse_constant_targets(y, "y_train")
             return None
         classes = np.unique(y)
@@ -386,12 +393,13 @@ class ModelAdapter(ABC):
         return self._output(fitted, self._features(X, fitted.feature_names, "X"))
 
     def _output(self, fitted: _Fitted, X: Features) -> FloatArray:
-        unknown = np.full((min(self.window - 1, len(X)), *fitted.label_shape), np.nan)
+        shape = (len(self.positions),) if self.task == "policy" else fitted.label_shape
+        unknown = np.full((min(self.window - 1, len(X)), *shape), np.nan)
         if len(unknown) == len(X):
             return unknown
         output = np.asarray(self.predict_model(fitted.model, X), dtype=np.float64)
         if fitted.classes is None:
-            known = output.reshape(len(X) - len(unknown), *fitted.label_shape)
+            known = output.reshape(len(X) - len(unknown), *shape)
             return np.concatenate([unknown, known]) if len(unknown) else known
         if output.shape == (len(X),) and len(fitted.classes) == 2:
             output = np.stack([1 - output, output], axis=1)

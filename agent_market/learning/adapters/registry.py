@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,7 @@ def create(
     Parameters
     ----------
     name : str
-        A key of `ADAPTERS`.
+        A key of `ADAPTERS`, or `module:Class` of an adapter that can be imported.
     params : mapping, optional
         The library's own names, plus `threads` and what the adapter's docstring names.
     fallback : bool
@@ -81,7 +82,7 @@ def create(
     ModelUnavailable
         The library is missing, and so are those of all stand-ins.
     """
-    adapter = _adapter_class(name)
+    adapter = adapter_class(name)
     try:
         return adapter(params)
     except ModelUnavailable as error:
@@ -103,10 +104,19 @@ def load_adapter(path: Path) -> ModelAdapter:
         The adapter that wrote it is not in `ADAPTERS`.
     """
     header, _ = read_model(path)
-    return _adapter_class(header.adapter).load(path)
+    return adapter_class(header.adapter).load(path)
 
 
-def _adapter_class(name: str) -> type[ModelAdapter]:
+def adapter_class(name: str) -> type[ModelAdapter]:
+    """Return the adapter `name`: a key of `ADAPTERS`, or `module:Class`.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    if ":" in name:
+        return _imported(name)
     if name not in ADAPTERS:
         raise ConfigError(
             f"There is no model adapter {name!r}. Did you mean {nearest(name, ADAPTERS)!r}? "
@@ -115,9 +125,27 @@ def _adapter_class(name: str) -> type[ModelAdapter]:
     return ADAPTERS[name]
 
 
+def _imported(name: str) -> type[ModelAdapter]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The model adapter {name!r} cannot be imported: {error}. Write module:Class of a "
+            "ModelAdapter that Python finds."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, ModelAdapter)) or found.name != name:
+        raise ConfigError(
+            f"{name!r} is {found!r}, not a ModelAdapter whose `name` is {name!r}. Let it be one."
+        )
+    return found
+
+
 def _stand_in(
     wanted: type[ModelAdapter], params: dict[str, Any], error: ModelUnavailable
 ) -> ModelAdapter:
+    if wanted.task not in FALLBACKS:
+        raise error
     missing = error
     shared = {"threads": params["threads"]} if "threads" in params else {}
     for name in FALLBACKS[wanted.task]:
