@@ -153,7 +153,10 @@ def measure(folder: Path, options: argparse.Namespace, url: str) -> dict[str, An
     scores = compare(rival.predictions(), ours.predictions(), options.datadir)
     disk = {run.model: round(run.bytes_per_window()) for run in (rival, ours)}
     cache = ours.feature_bytes()
-    _, log = ours.start(url, PARAMETERS | {"random_state": 8})
+    until_training = [  # another seed: features are there, models are not
+        round(seconds_to_training(ours.start(url, PARAMETERS | {"random_state": 8 + n})[1]), 2)
+        for n in range(options.rounds)
+    ]
     ours.clear()
     same, _ = ours.start(url, PARAMETERS | LIGHTGBM_DEFAULTS)
     plain_scores = compare(rival.predictions(), ours.predictions(), options.datadir)
@@ -171,7 +174,7 @@ def measure(folder: Path, options: argparse.Namespace, url: str) -> dict[str, An
         "bytes_per_window": disk,
         "disk_ratio": round(disk[RIVAL] / disk[OURS], 1),
         "feature_cache_bytes": cache,
-        "second_run_trains_after_seconds": round(seconds_to_training(log), 2),
+        "second_runs_train_after_seconds": until_training,
         "cores": os.cpu_count(),
     }
 
@@ -225,7 +228,7 @@ def seconds_to_training(log: str) -> float:
 
 def describe(result: Mapping[str, Any]) -> list[str]:
     """Return what to print."""
-    seconds = result["second_run_trains_after_seconds"]
+    until_training = statistics.median(result["second_runs_train_after_seconds"])
     return [
         f"wall clock: ratio {result['ratio']}, budget 5",
         f"with LightGBM's own defaults in place of ours: {result['with_lightgbm_defaults']}",
@@ -233,7 +236,7 @@ def describe(result: Mapping[str, Any]) -> list[str]:
         f"information coefficient, mean: {result['mean_ic']}",
         f"disk a window: ratio {result['disk_ratio']}, budget 20, {result['bytes_per_window']}",
         f"feature cache, once: {result['feature_cache_bytes']:,} bytes",
-        f"second run: trains after {seconds} s, budget 1 s",
+        f"second run: trains after {until_training} s, budget 1 s",
     ]
 
 
