@@ -138,13 +138,16 @@ class DecisionDesk:
         switches.columns = switches.columns.str.removeprefix("am_switch_")
         sure_at = self.settings.sizing.full_confidence_bps
         chosen = choose_modes(frame, modes, sure_at, switches)
-        frame = frame.join(chosen)
-        for column, direction in (("enter_long", 1), ("enter_short", -1)):
-            enters = frame["am_direction"] == direction
-            frame.loc[enters, column] = 1
-            for mode in PRIORITY:
-                frame.loc[enters & (frame["am_mode"] == mode), "enter_tag"] = mode.tag
-        return frame
+        enters = chosen["am_direction"] != 0
+        tags = chosen["am_mode"].map({int(mode): mode.tag for mode in PRIORITY})
+        return frame.assign(  # over what is there: some analyses hand over their own result
+            am_mode=chosen["am_mode"],
+            am_direction=chosen["am_direction"],
+            am_score=chosen["am_score"],
+            enter_long=(chosen["am_direction"] == 1).astype(int),
+            enter_short=(chosen["am_direction"] == -1).astype(int),
+            enter_tag=tags.where(enters),
+        )
 
     def leverage(self, pair: str, at: datetime, side: str, tag: str | None, most: float) -> float:
         """

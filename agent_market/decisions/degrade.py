@@ -2,7 +2,9 @@
 
 Each input has an age and a budget. An age over its budget costs the level that the input stands
 for: candles the whole strategy, the prediction everything but rules, side data what rests on it.
-A level is lost at once, and won back only after some candles in a row were better.
+A level is lost at once, and won back only after some candles in a row were better. An input that
+was never there (its age is infinite) costs its level while it is missing and is not remembered: the
+first prediction of a bot or of a backtest counts at once.
 """
 
 from __future__ import annotations
@@ -129,12 +131,14 @@ def degrade_levels(
     -----
     Information time: row t uses rows t-recovery_candles..t.
     """
-    worst = np.zeros(len(ages))
+    worst, memorable = np.zeros(len(ages)), np.zeros(len(ages))
     for name, budget in budgets.items():
         age = ages[name].to_numpy(np.float64) if name in ages else np.full(len(ages), np.nan)
-        worst = np.maximum(worst, _severity(age, budget))
-    held = pd.Series(worst, index=ages.index).rolling(recovery_candles + 1, min_periods=1).max()
-    return held.astype(int)
+        severity = _severity(age, budget)
+        worst = np.maximum(worst, severity)
+        memorable = np.maximum(memorable, np.where(age == np.inf, 0.0, severity))
+    held = pd.Series(memorable, index=ages.index).rolling(recovery_candles + 1, min_periods=1).max()
+    return held.clip(lower=pd.Series(worst, index=ages.index)).astype(int)
 
 
 def _severity(age: FloatArray, budget: Budget) -> FloatArray:
@@ -201,16 +205,17 @@ class DegradeMonitor:
         at_best : DegradeLevel
             What the level may be at most, where the past is known from elsewhere.
         """
-        facts = [
-            int(_severity(np.array([ages.get(name, math.nan)]), budget)[0])
-            for name, budget in self._budgets.items()
-        ]
-        severity = max([LEVELS.index(at_best), *facts])
+        known = {name: ages.get(name, math.nan) for name in self._budgets}
+        facts = {
+            name: int(_severity(np.array([age]), self._budgets[name])[0])
+            for name, age in known.items()
+        }
+        severity = max([0, *(fact for name, fact in facts.items() if known[name] != math.inf)])
         if self._recent and self._recent[-1].candle == candle:
             severity = max(severity, self._recent.pop().severity)
         self._recent.append(_Observed(candle, severity))
-        before = self.level
-        self.level = LEVELS[max(each.severity for each in self._recent)]
+        before, remembered = self.level, [each.severity for each in self._recent]
+        self.level = LEVELS[max(LEVELS.index(at_best), *facts.values(), *remembered)]
         if self.level is before:
             return None
         return LevelChange(before, self.level, stale_inputs(ages, self._budgets))

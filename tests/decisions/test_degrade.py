@@ -58,6 +58,12 @@ def test_that_a_level_is_lost_at_once_and_won_back_after_two_better_candles() ->
     assert seen == ["full", "rules", "rules", "rules", "full", "full"]
 
 
+def test_that_the_first_prediction_counts_at_once() -> None:
+    monitor = DegradeMonitor(BUDGETS, 2)
+    seen = [_level(monitor, place, prediction=age) for place, age in enumerate([math.inf, 0.0])]
+    assert seen == ["rules", "full"]
+
+
 def test_that_a_candle_observed_many_times_counts_once() -> None:
     monitor = DegradeMonitor(BUDGETS, 2)
     _level(monitor, 0, candles=1e4)

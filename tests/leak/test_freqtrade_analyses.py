@@ -11,21 +11,23 @@ from tests.freqtrade_process import overlay, run_freqtrade
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("features", ["own", "every group"])
+@pytest.mark.parametrize("on", ["every mode", "every group"])
 def test_that_lookahead_analysis_finds_no_bias(
-    small_market: SmallMarket, tmp_path: Path, features: str
+    small_market: SmallMarket, tmp_path: Path, on: str
 ) -> None:
     result = tmp_path / "lookahead.csv"
-    chosen = [] if features == "own" else [_every_group(tmp_path)]
+    chosen = _every_mode(tmp_path) if on == "every mode" else _every_group(tmp_path)
     run = run_freqtrade(
         "lookahead-analysis",
-        [small_market.config, *chosen],
+        [small_market.config, chosen],
         *["--datadir", str(small_market.datadir), "--timerange", "20250120-20250127"],
         *["--targeted-trade-amount", "6", "--minimum-trade-amount", "3"],
         *["--lookahead-analysis-exportfilename", str(result)],
     )
     assert result.is_file(), run.stdout[-3000:] + run.stderr[-3000:]
-    if chosen:  # six days of training, the memory of the longest group, a shift, an open candle
+    if (
+        on == "every group"
+    ):  # six days of training, the memory of the longest group, a shift, an open candle
         memory = GROUPS["regime"].memory(12, "5m")
         assert f"for freqai on 5m to {6 * 288 + memory + 2}" in run.stderr
     row = pd.read_csv(result).iloc[0]
@@ -44,13 +46,25 @@ def test_that_recursive_analysis_finds_no_bias(small_market: SmallMarket, tmp_pa
     )
     run = run_freqtrade(
         "recursive-analysis",
-        [small_market.config, every_candle],
+        [small_market.config, every_candle, _every_mode(tmp_path)],
         *["--datadir", str(small_market.datadir), "--timerange", "1737936000-1737943200"],
         *["-p", "BTC/USDT:USDT", "--startup-candle", "150", "400"],
     )
     log = " ".join((run.stdout + run.stderr).split())
     assert "No variance on indicator(s) found due to recursive formula" in log, log[-3000:]
     assert "No lookahead bias on indicators found" in log, log[-3000:]
+
+
+def _every_mode(folder: Path) -> Path:
+    """Return a configuration in which each mode is on and entered before long."""
+    anywhere = {"regimes": ["range", "trend", "shock"], "turbulence": "any", "min_score": 0}
+    modes = {
+        "crowded_funding_bps": 0.5,
+        "long_shot": {**anywhere, "enabled": True},
+        "defensive": {**anywhere, "levels": ["full", "price-only", "rules"]},
+    }
+    regime = {"filter": "hidden_markov"}
+    return overlay(folder / "modes.json", {"agent_market": {"modes": modes, "regime": regime}})
 
 
 def _every_group(folder: Path) -> Path:
