@@ -56,33 +56,27 @@ def trade_targets(
     flat = nearest_index(positions, 0.0)
     targets = np.full(len(dates), flat)
     ordered = trades.sort_values("open_date")
-    for trade in ordered.itertuples():
-        entered = _candle(dates, trade.open_date)
-        if entered < 1:
+    entered, left = (_candles(dates, ordered[name]) for name in ("open_date", "close_date"))
+    unasked = ordered["exit_reason"].isin(UNASKED).to_numpy()
+    # one that is still open was wanted up to the last row
+    ends = np.where(ordered["close_date"].isna(), len(dates), np.where(unasked, left, left - 1))
+    sides = np.where(ordered["is_short"].to_numpy(bool), 0, len(positions) - 1)
+    for row, end, side in zip(entered - 1, ends, sides, strict=True):
+        if row < 0:
             raise DataError(
-                f"trades: one was opened at {trade.open_date}, the second candle opens at "
-                f"{dates[1]}. Give candles that begin earlier, or later trades."
+                f"trades: one was opened at {ordered['open_date'].iloc[0]}, the second candle "
+                f"opens at {dates[1]}. Give candles that begin earlier, or later trades."
             )
-        side = 0 if trade.is_short else len(positions) - 1
         if side == flat:
             raise DataError(
-                f"trades: one of {trade.open_date} is {'short' if trade.is_short else 'long'}, the "
-                f"positions are {positions.tolist()}. Add that side."
+                f"trades: one is {'long' if side else 'short'}, the positions are "
+                f"{positions.tolist()}. Add that side."
             )
-        targets[entered - 1 : _last_row(dates, trade)] = side
+        targets[row:end] = side
     return targets
 
 
-def _last_row(dates: npt.NDArray[np.datetime64], trade: object) -> int:
-    """Return the row from which on the trade was no longer wanted."""
-    closed = getattr(trade, "close_date", None)
-    if closed is None or pd.isna(closed):
-        return len(dates)
-    left = _candle(dates, closed)
-    return left if getattr(trade, "exit_reason", "") in UNASKED else left - 1
-
-
-def _candle(dates: npt.NDArray[np.datetime64], moment: pd.Timestamp) -> int:
-    """Return the candle in which something happened."""
-    utc = moment.tz_convert("UTC").tz_localize(None).to_datetime64()
-    return int(np.searchsorted(dates, utc, side="right")) - 1
+def _candles(dates: npt.NDArray[np.datetime64], moments: pd.Series) -> npt.NDArray[np.int64]:
+    """Return the candles in which things happened, by row."""
+    utc = pd.DatetimeIndex(pd.to_datetime(moments, utc=True)).tz_localize(None)
+    return np.searchsorted(dates, utc.to_numpy(), side="right").astype(np.int64) - 1
