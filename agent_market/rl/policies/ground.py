@@ -83,10 +83,10 @@ class Ground:
 
     def segments(self, length: int, rng: np.random.Generator) -> Rows:
         """Return all training rows as segments with a random offset, shuffled, (n, length)."""
-        starts = [
-            np.arange(span.start + rng.integers(0, length), span.stop - length + 1, length)
-            for span in self.train
-        ]
+        starts = []
+        for span in self.train:
+            offset = rng.integers(0, min(length, len(span) - length + 1))
+            starts.append(np.arange(span.start + offset, span.stop - length + 1, length))
         shuffled = rng.permutation(np.concatenate(starts))
         return np.asarray(shuffled[:, None] + np.arange(length))
 

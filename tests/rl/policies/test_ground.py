@@ -41,6 +41,13 @@ def test_segments_cover_training_rows_alone_and_cross_no_border_of_paths() -> No
     assert set(again[:, 0]) != set(segments[:, 0])
 
 
+def test_a_path_just_long_enough_gives_a_segment_whatever_the_offset() -> None:
+    ground = Ground.of([_problem(80)], window=5, purge=30, valid_share=0.2)
+    assert len(ground.train[0]) == 30
+    for seed in range(20):
+        assert len(ground.segments(25, np.random.default_rng(seed))) == 1
+
+
 def test_the_unit_knows_the_training_rows_alone() -> None:
     calm = _problem(1000)
     gains = calm.gains.copy()
