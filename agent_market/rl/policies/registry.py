@@ -8,6 +8,7 @@ from typing import Any
 
 from agent_market.errors import ConfigError
 from agent_market.learning.adapters.parameters import nearest
+from agent_market.rl.offline.policy import BCPolicy, BCQPolicy, CQLPolicy
 from agent_market.rl.policies.exact import ExactPolicy
 from agent_market.rl.policies.imitation import ImitationPolicy
 from agent_market.rl.policies.policy import Policy
@@ -16,7 +17,16 @@ from agent_market.rl.policies.sb3 import A2CPolicy, PPOPolicy, SACPolicy
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
-    for policy in (ExactPolicy, ImitationPolicy, PPOPolicy, A2CPolicy, SACPolicy)
+    for policy in (
+        ExactPolicy,
+        ImitationPolicy,
+        PPOPolicy,
+        A2CPolicy,
+        SACPolicy,
+        BCPolicy,
+        CQLPolicy,
+        BCQPolicy,
+    )
 }
 
 

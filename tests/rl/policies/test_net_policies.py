@@ -209,5 +209,5 @@ def test_a_path_too_short_to_learn_from_is_refused() -> None:
 
 def test_the_registry_knows_every_policy_by_its_own_name() -> None:
     assert {name: policy.name for name, policy in POLICIES.items()} == {
-        name: name for name in ("exact", "imitation", "ppo", "a2c", "sac")
+        name: name for name in ("exact", "imitation", "ppo", "a2c", "sac", "bc", "cql", "bcq")
     }
