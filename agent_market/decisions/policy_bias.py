@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def read_predictions(folder: Path, label: str) -> pd.DataFrame:
         raise DataError(f"{folder} holds no predictions. Run the bot, or correct --identifier.")
     stored = pd.DataFrame(records)
     if label not in stored:
-        labels = [name for name in stored if name.startswith("&")]
+        labels = [name for name in map(str, stored) if name.startswith("&")]
         raise DataError(f"{folder} holds no {label}. Pass --label; it holds {', '.join(labels)}.")
     abstains = stored["abstain"].eq(1) if "abstain" in stored else False
     frame = pd.DataFrame(
@@ -138,7 +138,7 @@ def biases_of(view: pd.DataFrame, model: str, timeframe: str, settings: BiasSett
     """
     length = timedelta(seconds=timeframe_seconds(timeframe))
     return [
-        bias_of(rows, model, (date + length).to_pydatetime(), settings)
+        bias_of(rows, model, (pd.Timestamp(str(date)) + length).to_pydatetime(), settings)
         for date, rows in view.groupby("date", sort=True)
     ]
 
@@ -167,7 +167,10 @@ def newest_of(
 def bias_of(rows: pd.DataFrame, model: str, created_at: datetime, settings: BiasSettings) -> Bias:
     """Return the bias of one candle's rows."""
     content = rows[list(VIEW)].assign(date=rows["date"].map(pd.Timestamp.isoformat))
-    records: Sequence[Mapping[str, Any]] = content.to_dict("records")
+    records: list[dict[str, Any]] = [
+        {str(name): value for name, value in record.items()}
+        for record in content.to_dict("records")
+    ]
     try:
         return Bias(
             id=f"bias-{created_at:%Y%m%dT%H%M%S}",

@@ -78,6 +78,8 @@ def backtest_code(setup: Setup) -> dict[str, str]:
     own = {f.name: f for f in _with_parameters((setup.strategy_file, setup.freqaimodel_file))}
     own[FREQAI_FILES["feature_set_file"]] = setup.feature_set_file
     own[FREQAI_FILES["expressions_file"]] = setup.expressions_file
+    histories = (setup.settings.bias.history, setup.settings.event_mode.history)
+    own |= {path.name: path for path in histories if path is not None}
     return (
         code_hashes(*rooms, *market)
         | {name: file_hash(file) for name, file in own.items() if file.is_file()}

@@ -113,6 +113,16 @@ def test_that_expressions_redo_the_backtest_on_enough_candles(project: FlowProje
     assert setup.startup_candles == 299
 
 
+def test_that_a_changed_history_of_biases_redoes_the_backtest(fresh: FlowProject) -> None:
+    history = fresh.root / "bias_2026.jsonl"
+    fresh.change({"agent_market": {"bias": {"history": str(history)}}})
+    hashes = []
+    for content in ("one", "another"):
+        history.write_text(content)
+        hashes.append(inputs.backtest_code(resolve(_request(fresh)))["bias_2026.jsonl"])
+    assert hashes[0] != hashes[1]
+
+
 def test_that_changed_evaluation_code_leaves_the_backtest(
     finished: FlowProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
