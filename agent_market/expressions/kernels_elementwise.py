@@ -15,6 +15,7 @@ NEG, ABS, SIGN, SQRT, SQUARE = range(5)
 
 Operand: TypeAlias = "FloatArray | float"
 _TILE = 2048
+_CACHED = 8192  # rows of all pairs that stay in a cache
 
 
 def _operand(x: Operand, like: FloatArray) -> tuple[FloatArray, bool]:
@@ -163,21 +164,26 @@ def _apply_rows(op: int, x: FloatArray, out: FloatArray, first: int, last: int) 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _clip(x: FloatArray, low: float, high: float, out: FloatArray) -> None:
+    for i in range(out.size):
+        value = low if x[i] < low else x[i]
+        out[i] = high if value > high else value
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _clip_rows(
     x: FloatArray, low: float, high: float, out: FloatArray, first: int, last: int
 ) -> None:
     for pair in range(out.shape[0]):
-        for i in range(first, last):
-            value = x[pair, i]
-            value = low if value < low else value
-            out[pair, i] = high if value > high else value
+        _clip(x[pair, first:last], low, high, out[pair, first:last])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _positive_rows(x: FloatArray, out: FloatArray, first: int, last: int) -> None:
     for pair in range(x.shape[0]):
-        for i in range(first, last):
-            out[pair, i] = x[pair, i] if x[pair, i] > 0 else np.nan
+        rows, result = x[pair, first:last], out[pair, first:last]
+        for i in range(result.size):
+            result[i] = rows[i] if rows[i] > 0 else np.nan
 
 
 def apply(op: int, x: Operand, out: FloatArray, first: int, last: int) -> None:
@@ -193,9 +199,12 @@ def clip(x: Operand, low: float, high: float, out: FloatArray, first: int, last:
 def logarithm(x: Operand, out: FloatArray, first: int, last: int) -> None:
     """Fill in the natural logarithm; NaN where x is not above 0."""
     # NumPy's vector code gives a value the same bits wherever it stands; Numba's may not
-    _positive_rows(_as_rows(x, out), out, first, last)
-    part = out[:, first:last]
-    np.log(part, out=part)
+    rows = _as_rows(x, out)
+    for start in range(first, last, _CACHED):
+        stop = min(start + _CACHED, last)
+        _positive_rows(rows, out, start, stop)
+        part = out[:, start:stop]
+        np.log(part, out=part)
 
 
 def hyperbolic_tangent(x: Operand, out: FloatArray, first: int, last: int) -> None:

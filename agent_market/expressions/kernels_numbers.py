@@ -23,7 +23,8 @@ from numba.extending import intrinsic
 FloatArray = npt.NDArray[np.floating[Any]]
 Double = npt.NDArray[np.float64]
 
-_SHORTEST_CHUNK = 1024
+_CACHED = 8192  # float64, in all arrays
+_VECTOR = 8  # float64 of the widest vector instructions
 
 
 @intrinsic
@@ -37,9 +38,12 @@ def fused(_context: Any, x: Any, y: Any, z: Any) -> Any:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def chunk_rows(n: int) -> int:
-    """Return how many rows to compute at a time: those before them are loaded anew each time."""
-    return max(_SHORTEST_CHUNK, 2 * n)
+def chunk_rows(n: int, n_arrays: int) -> int:
+    """Return how many rows to compute at a time: what is at work shall fit the nearest cache.
+
+    The n - 1 rows before them are loaded anew each time.
+    """
+    return max(_CACHED // n_arrays, 2 * n)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -49,6 +53,15 @@ def n_doublings(n: int) -> int:
     while n >> (count + 1):
         count += 1
     return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scratch(n_arrays: int, length: int) -> Double:
+    """Return arrays of `length` or more values, each on a boundary of vector instructions."""
+    length = -(-length // _VECTOR) * _VECTOR
+    flat = np.empty(n_arrays * length + _VECTOR)
+    start = (-flat.ctypes.data // 8) % _VECTOR
+    return flat[start : start + n_arrays * length].reshape(n_arrays, length)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -23,6 +23,7 @@ from agent_market.expressions.kernels_numbers import (
     begin,
     chunk_rows,
     n_doublings,
+    scratch,
     two_sum,
     write_finite,
 )
@@ -54,8 +55,8 @@ def _add_parts(
 @njit(nogil=True, cache=True, error_model="numpy")
 def sums(x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in the sum of the last n values."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    space = np.empty((5, min(step, last - known) + n - 1))
+    known, step = begin(out, first, last, n), chunk_rows(n, 5)
+    space = scratch(5, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
@@ -166,10 +167,10 @@ def _flatten(x: Double, away: Double, squares: Double, n: int) -> None:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _scores(x: Double, away: Double, squares: Double, n: int, result: Double) -> None:
-    newest = x[n - 1 :]
+    newest, share = x[n - 1 :], 1 / (n - 1)
     for i in range(result.size):
         rest = (newest[i] - x[i]) - away[i]
-        result[i] = rest / np.sqrt(squares[i] / (n - 1)) if squares[i] > 0 else np.nan
+        result[i] = rest / np.sqrt(squares[i] * share) if squares[i] > 0 else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -184,8 +185,8 @@ def _skews(x: Double, away: Double, squares: Double, cubes: Double, n: int, resu
 @njit(nogil=True, cache=True, error_model="numpy")
 def moments(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in deviation, score or skewness of the last n values."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    space = np.empty((7, min(step, last - known) + n - 1))
+    known, step = begin(out, first, last, n), chunk_rows(n, 7)
+    space = scratch(7, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
@@ -208,8 +209,9 @@ def moments(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: i
             squares, result = squares[: stop - start], other[: stop - start]
             _flatten(own, away, squares, n)
             if op == STD:
+                share = 1 / (n - 1)
                 for i in range(result.size):
-                    result[i] = np.sqrt(squares[i] / (n - 1))
+                    result[i] = np.sqrt(squares[i] * share)
             elif op == ZSCORE:
                 _scores(own, away, squares, n, result)
             else:
@@ -237,8 +239,8 @@ def joint_moments(
     op: int, x: FloatArray, y: FloatArray, n: int, out: FloatArray, first: int, last: int
 ) -> None:
     """Fill in covariance or correlation of the last n values of x and of y."""
-    known, step = begin(out, first, last, n), chunk_rows(n) // 2
-    space = np.empty((12, min(step, last - known) + n - 1))
+    known, step = begin(out, first, last, n), chunk_rows(n, 12)
+    space = scratch(12, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)

@@ -20,12 +20,15 @@ AGGREGATION = {
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _merge(op: int, x: FloatArray) -> float:
-    lost = 0.0
+    n_missing = 0
     for i in range(x.size):
-        lost += 0.0 * x[i]  # NaN where one is
+        n_missing += x[i] != x[i]
+    if n_missing:
+        return np.nan
+    lost = 0.0
     result: float = x[-1] if op == NEWEST else x[0]
     if op in (FIRST, NEWEST):
-        return result + lost
+        return result
     for i in range(1, x.size):
         if op == TOTAL:
             result, error = two_sum(result, x[i])

@@ -14,6 +14,7 @@ from agent_market.expressions.kernels_numbers import (
     begin,
     chunk_rows,
     n_doublings,
+    scratch,
     write_finite,
 )
 
@@ -88,7 +89,7 @@ def _ages(op: int, x: FloatArray, n: int, space: Double, result: FloatArray) -> 
 @njit(nogil=True, cache=True, error_model="numpy")
 def extremes(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in the lowest or highest of the last n values."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
+    known, step = begin(out, first, last, n), chunk_rows(n, 2)
     space = np.empty((2, min(step, last - known) + n - 1), x.dtype)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
@@ -99,8 +100,8 @@ def extremes(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: 
 @njit(nogil=True, cache=True, error_model="numpy")
 def places(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in how many rows ago the lowest or highest of the last n values was."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    space = np.empty((4, min(step, last - known) + n - 1))
+    known, step = begin(out, first, last, n), chunk_rows(n, 4)
+    space = scratch(4, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
@@ -144,8 +145,8 @@ def _means(x: Double, rate: float, n: int, space: Double) -> Double:
 @njit(nogil=True, cache=True, error_model="numpy")
 def means(x: FloatArray, rate: float, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in the mean of the last n values, weights exp(-rate age)."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    space = np.empty((3, min(step, last - known) + n - 1))
+    known, step = begin(out, first, last, n), chunk_rows(n, 3)
+    space = scratch(3, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
@@ -177,8 +178,8 @@ def _join_trends(
 @njit(nogil=True, cache=True, error_model="numpy")
 def trends(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in the slope, or the mean with weights that fall by age, of the last n values."""
-    known, step = begin(out, first, last, n), chunk_rows(n)
-    space = np.empty((5, min(step, last - known) + n - 1))
+    known, step = begin(out, first, last, n), chunk_rows(n, 5)
+    space = scratch(5, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
