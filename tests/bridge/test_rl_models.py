@@ -11,14 +11,8 @@ from agent_market.learning.window_model import policy_column
 from tests.bridge.backtests import BTC, backtest, small_config, stored
 from tests.conftest import SmallMarket
 from tests.parity.freqai import strategy_of
+from tests.parity.models import POLICIES
 
-SHORT_TRAINING = {
-    "exact_policy": {"max_epochs": 3, "members": 1, "segment_candles": 32, "least_valid_t": -99},
-    "ppo_policy": {"total_steps": 2000, "evaluations": 2, "least_valid_t": -99},
-    "cql_policy": {"steps": 50, "least_valid_t": -99},
-    "imitation_policy": {"max_epochs": 2, "members": 1, "least_valid_t": -99},
-}
-MODELS = ("PolicyTrader", "PPOTrader", "OfflineTrader", "ImitationTrader")
 NEXT = [policy_column("&-gain", held) for held in (-1, 0, 1)]
 
 
@@ -28,14 +22,13 @@ def _config(folder: Path, market: SmallMarket, model: str, **freqai: Any) -> dic
         market,
         strategy="RLTrader",
         model=model,
-        model_training_parameters=SHORT_TRAINING,
         feature_parameters={"label_period_candles": 2},
         data_split_parameters={"test_size": 0, "shuffle": False},
         **freqai,
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", POLICIES)
 def test_that_a_policy_gives_a_position_for_each_one_held(
     model: str, small_market: SmallMarket, tmp_path: Path
 ) -> None:

@@ -14,14 +14,16 @@ import pytest
 from tests.conftest import SmallMarket
 from tests.freqtrade_process import PROJECT, overlay, run_freqtrade
 from tests.parity.freqai import STRATEGIES, TEMPLATES
-from tests.parity.models import CLASSIFIERS, PARAMETERS, REGRESSORS
+from tests.parity.models import CLASSIFIERS, PARAMETERS, POLICIES, REGRESSORS
 
 FOR_REGRESSORS = ("HybridMultiMode", "FreqaiExampleStrategy", "TwoTargets")
 FOR_CLASSIFIERS = ("UpOrDown",)
+FOR_POLICIES = ("RLTrader",)
 PREDICTED = {
     "HybridMultiMode": ["&-forward_return"],
     "TwoTargets": ["&-s_close", "&-s_range"],
     "UpOrDown": ["&s-up_or_down", "up", "down"],
+    "RLTrader": ["&-gain", "&-gain_from_-1", "&-gain_from_0", "&-gain_from_1"],
 }
 
 
@@ -33,9 +35,9 @@ def _backtest(
     home = folder / "userdir" / "strategies"
     if not home.is_dir():
         home.mkdir(parents=True)
-        shutil.copy(PROJECT / "strategies" / "HybridMultiMode.py", home)
-        for path in STRATEGIES.glob("*.py"):
+        for path in (*(PROJECT / "strategies").glob("*.py"), *STRATEGIES.glob("*.py")):
             shutil.copy(path, home)
+    horizon = {"label_period_candles": 2} if model in POLICIES else {}
     content = {
         "user_data_dir": str(folder / "userdir"),
         "strategy_path": str(TEMPLATES),
@@ -47,6 +49,7 @@ def _backtest(
                 "include_timeframes": ["5m", "1h"],
                 "include_shifted_candles": 0,
                 "indicator_periods_candles": [12],
+                **horizon,
             },
             "model_training_parameters": PARAMETERS,
         },
@@ -60,6 +63,12 @@ def _backtest(
         *["--backtest-directory", str(folder / "results"), "--cache", "none"],
         timeout=300,
     )
+
+
+def _strategies(model: str) -> tuple[str, ...]:
+    if model in POLICIES:
+        return FOR_POLICIES
+    return FOR_CLASSIFIERS if model in CLASSIFIERS else FOR_REGRESSORS
 
 
 def _trades(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -94,11 +103,11 @@ def _check_predictions(strategy: str, folder: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("model", [*REGRESSORS, *CLASSIFIERS])
+@pytest.mark.parametrize("model", [*REGRESSORS, *CLASSIFIERS, *POLICIES])
 def test_that_a_model_works_with_freqtrades_example_and_with_ours(
     model: str, small_market: SmallMarket, tmp_path: Path
 ) -> None:
-    strategies = FOR_CLASSIFIERS if model in CLASSIFIERS else FOR_REGRESSORS
+    strategies = _strategies(model)
     first = strategies[0]
     run = _backtest(model, (first,), small_market, tmp_path)
     _check_log(run)

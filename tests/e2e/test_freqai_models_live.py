@@ -13,9 +13,9 @@ import pytest
 from agent_market.market.replay import ccxt_overlay, launch_replay
 from agent_market.market.replay.launch import Replay
 from tests.e2e.conftest import PAIRS
-from tests.freqtrade_process import Bot, api_server, free_port, overlay
+from tests.freqtrade_process import PROJECT, Bot, api_server, free_port, overlay
 from tests.parity.freqai import STRATEGIES, TEMPLATES
-from tests.parity.models import CLASSIFIERS, MODELS, PARAMETERS
+from tests.parity.models import CLASSIFIERS, MODELS, PARAMETERS, POLICIES
 
 PAIR = PAIRS[0]
 # bots of one group run beside each other: most of their time they wait for a candle
@@ -23,7 +23,12 @@ GROUPS = (
     ("CatboostRegressor", "FastLightGBMRegressor", "FastXGBoostRegressor", "StackingRegressor"),
     ("CatboostClassifier", "FastLightGBMClassifier", "MLPRegressor", "PanelLightGBMRegressor"),
     ("LSTMRegressor", "TCNRegressor", "TransformerRegressor"),
+    POLICIES,
 )
+# strategy, its folder, its target
+FOR_REGRESSORS = ("FreqaiExampleStrategy", TEMPLATES, "&-s_close")
+FOR_CLASSIFIERS = ("UpOrDown", STRATEGIES, "&s-up_or_down")
+FOR_POLICIES = ("RLTrader", PROJECT / "strategies", "&-gain")
 
 
 class ModelBot:
@@ -33,12 +38,10 @@ class ModelBot:
         self.model = model
         self.folder = folder / model
         (self.folder / "userdir").mkdir(parents=True)
-        classifies = model in CLASSIFIERS
-        self.label = "&s-up_or_down" if classifies else "&-s_close"
-        strategy = "UpOrDown" if classifies else "FreqaiExampleStrategy"
+        strategy, home, self.label = _strategy(model)
         self.command = ("trade", "--dry-run", "--strategy", strategy, "--freqaimodel", model)
         self.port = free_port()
-        content = self._content(replay, STRATEGIES if classifies else TEMPLATES)
+        content = self._content(replay, home)
         self.configs = [Path("config.replay.json"), overlay(self.folder / "small.json", content)]
 
     def start(self, life: str) -> Bot:
@@ -65,13 +68,19 @@ class ModelBot:
                     "include_corr_pairlist": [],
                     "include_shifted_candles": 0,
                     "indicator_periods_candles": [12],
-                    "label_period_candles": 3,
+                    "label_period_candles": 2 if self.model in POLICIES else 3,
                 },
                 "model_training_parameters": PARAMETERS,
             },
         }
         content["exchange"]["pair_whitelist"] = [PAIR]
         return content
+
+
+def _strategy(model: str) -> tuple[str, Path, str]:
+    if model in POLICIES:
+        return FOR_POLICIES
+    return FOR_CLASSIFIERS if model in CLASSIFIERS else FOR_REGRESSORS
 
 
 @pytest.fixture(scope="module")

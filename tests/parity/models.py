@@ -7,6 +7,9 @@ from tests.freqtrade_process import PROJECT
 _NET = {"max_epochs": 1, "early_stopping_rounds": 0}
 _WINDOW = {"window_candles": 4, "hidden_size": 16, **_NET}
 _TREES = {"n_estimators": 8}
+# without costs, and whatever they earned on their validation rows, policies trade
+_EAGER = {"cost_bps": 0, "least_valid_t": -99}
+_POLICY = {"max_epochs": 3, "members": 1, "segment_candles": 32, "first_reluctance": 0, **_EAGER}
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "catboost_regressor": {"iterations": 8, "depth": 3},
@@ -25,7 +28,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "lstm_regressor": _WINDOW,
     "tcn_regressor": {"window_candles": 4, "channels": 16, **_NET},
     "transformer_regressor": {"heads": 2, **_WINDOW},
+    "exact_policy": _POLICY,
+    "imitation_policy": _POLICY,
+    "ppo_policy": {"total_steps": 2000, "evaluations": 2, **_EAGER},
+    "cql_policy": {"steps": 50, **_EAGER},
 }
 CLASSIFIERS = ("CatboostClassifier", "FastLightGBMClassifier")
 MODELS = tuple(sorted(path.stem for path in (PROJECT / "freqaimodels").glob("[A-Z]*.py")))
-REGRESSORS = tuple(name for name in MODELS if name not in CLASSIFIERS)
+POLICIES = ("ImitationTrader", "OfflineTrader", "PPOTrader", "PolicyTrader")
+REGRESSORS = tuple(name for name in MODELS if name not in CLASSIFIERS + POLICIES)
