@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent_market.rl.paths import Floats, PricePath
-from agent_market.rl.rules import RuleValues
+from agent_market.rl.rules import Roi, RuleValues
 
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = 1, 2, 4, 8
 """Flags of an action: the columns that a strategy sets on the row."""
@@ -43,7 +43,7 @@ ACCOUNT = np.dtype(
         ("equity", np.float64),  # with the open position at the next open, before its exit fee
         ("equity_peak", np.float64),
         ("close_peak", np.float64),  # of the balance at closes, after the exit fee
-        ("n_trades", np.int64),  # closed in the episode
+        ("n_closed", np.int64),  # trades closed in the last candle
         ("losing_streak", np.int64),  # of them lost in a row, up to now
         ("side", np.int64),  # 1 long, -1 short, 0 flat
         ("size", np.float64),  # share of the balance that was asked for
@@ -82,9 +82,6 @@ TRADE = np.dtype(
 )
 """One closed trade."""
 
-NO_TRADES = np.zeros(0, TRADE)
-"""Give this for the log of trades where none is wanted."""
-
 
 class Candles(NamedTuple):
     """A price path as the kernel takes it."""
@@ -98,6 +95,27 @@ class Candles(NamedTuple):
     price_step: Floats
 
 
+class Candle(NamedTuple):
+    """One candle, and the minimal ROI that holds in it: numbers only.
+
+    A compiled call that passes arrays counts references to each of them; a step that did so within
+    took ten times as long.
+    """
+
+    open: float
+    high: float
+    low: float
+    close: float
+    funding: float
+    is_funding_checked: bool
+    price_step: float
+    is_last: bool
+    roi_ratio: float  # of the open trade; NaN for none
+    roi_minutes: int
+    entry_roi_ratio: float  # of a trade that begins
+    entry_roi_minutes: int
+
+
 def candles_of(path: PricePath) -> Candles:
     """Return the arrays of a path, contiguous."""
     hourly = path.is_on_the_hour()
@@ -105,6 +123,31 @@ def candles_of(path: PricePath) -> Candles:
     step = np.zeros(len(path)) if path.price_step is None else path.price_step
     prices = (np.ascontiguousarray(each) for each in (path.open, path.high, path.low, path.close))
     return Candles(*prices, funding, hourly | (funding != 0), np.ascontiguousarray(step))
+
+
+@numba.njit(cache=True, inline="always")
+def _candle_at(candles: Candles, roi: Roi, row: int, minutes: int) -> Candle:
+    """Return a candle for a trade that is so many minutes old."""
+    ratio, entry_ratio, due, entry_due = np.nan, np.nan, 0, 0
+    for entry in range(len(roi.minutes)):
+        if roi.minutes[entry] <= 0:
+            entry_ratio, entry_due = roi.ratios[entry], roi.minutes[entry]
+        if roi.minutes[entry] <= minutes:
+            ratio, due = roi.ratios[entry], roi.minutes[entry]
+    return Candle(
+        candles.open[row],
+        candles.high[row],
+        candles.low[row],
+        candles.close[row],
+        candles.funding[row],
+        candles.is_funding_checked[row],
+        candles.price_step[row],
+        row == len(candles.open) - 1,
+        ratio,
+        due,
+        entry_ratio,
+        entry_due,
+    )
 
 
 @numba.njit(cache=True, inline="always")
@@ -176,42 +219,42 @@ def _liquidation_price(account: np.void, rules: RuleValues) -> float:
 
 
 @numba.njit(cache=True)
-def _book_order(account: np.void, row: int, candles: Candles, amount: float) -> None:
+def _book_order(account: np.void, row: int, candle: Candle, amount: float) -> None:
     """Book the funding so far to an order, and start anew with what is due at this open."""
     account.funding_orders += account.funding_running
     account.funding_unbooked += account.funding_running
-    account.funding_unit = candles.funding[row]
-    account.funding_running = -account.side * candles.funding[row] * amount
+    account.funding_unit = candle.funding
+    account.funding_running = -account.side * candle.funding * amount
     account.funding_shown = account.funding_orders
     account.fill_row = row
 
 
 @numba.njit(cache=True)
 def _enter(
-    account: np.void, row: int, side: int, size: float, candles: Candles, rules: RuleValues
+    account: np.void, row: int, side: int, size: float, candle: Candle, rules: RuleValues
 ) -> None:
-    price = candles.open[row]
+    price = candle.open
     wanted = size * max(account.wallet, 0.0) / price * rules.leverage
     amount = _below(wanted, rules.amount_step)
     if amount <= 0:
         return
     account.side, account.size, account.amount = side, size, amount
-    account.price_step = candles.price_step[row]
+    account.price_step = candle.price_step
     account.average = price
     account.open_rate = _nearest(price, account.price_step)
     account.staked = amount * price * (1 + side * rules.cost)
     account.realized = 0.0
     account.entry_row = row
     account.funding_running, account.funding_orders, account.funding_unbooked = 0.0, 0.0, 0.0
-    _book_order(account, row, candles, amount)
+    _book_order(account, row, candle, amount)
     account.stop, account.stop_moved = _stop_price(account, rules), 0
     account.liquidation = _liquidation_price(account, rules)
 
 
 @numba.njit(cache=True)
-def _add(account: np.void, row: int, stake: float, candles: Candles, rules: RuleValues) -> None:
+def _add(account: np.void, row: int, stake: float, candle: Candle, rules: RuleValues) -> None:
     """Increase the open position at the open, as `adjust_trade_position` with a positive stake."""
-    price = candles.open[row]
+    price = candle.open
     added = _below(stake / price * rules.leverage, rules.amount_step)
     if added <= 0:
         return
@@ -220,7 +263,7 @@ def _add(account: np.void, row: int, stake: float, candles: Candles, rules: Rule
     account.amount = total
     account.open_rate = _nearest(account.average, account.price_step)
     account.staked += added * price * (1 + account.side * rules.cost)
-    _book_order(account, row, candles, total)
+    _book_order(account, row, candle, total)
     stop = _stop_price(account, rules)
     if (stop - account.stop) * account.side > 0:
         account.stop, account.stop_moved = stop, 1
@@ -228,7 +271,7 @@ def _add(account: np.void, row: int, stake: float, candles: Candles, rules: Rule
 
 
 @numba.njit(cache=True)
-def _reduce(account: np.void, row: int, stake: float, candles: Candles, rules: RuleValues) -> None:
+def _reduce(account: np.void, row: int, stake: float, candle: Candle, rules: RuleValues) -> None:
     """Sell a part at the open, as `adjust_trade_position` with a negative stake."""
     held = account.amount * account.average / rules.leverage
     sold = _below(stake * account.amount / held, rules.amount_step)
@@ -236,8 +279,8 @@ def _reduce(account: np.void, row: int, stake: float, candles: Candles, rules: R
     if sold <= 0 or left <= 0:
         return
     # the host counts what is due now on the amount before the sale
-    _book_order(account, row, candles, account.amount)
-    rate = _nearest(candles.open[row], account.price_step)
+    _book_order(account, row, candle, account.amount)
+    rate = _nearest(candle.open, account.price_step)
     profit = _profit_of(account, sold, rate, rules.cost)
     account.realized += profit
     account.wallet += profit
@@ -246,64 +289,67 @@ def _reduce(account: np.void, row: int, stake: float, candles: Candles, rules: R
 
 
 @numba.njit(cache=True)
-def _resize(account: np.void, row: int, size: float, candles: Candles, rules: RuleValues) -> None:
+def _resize(account: np.void, row: int, size: float, candle: Candle, rules: RuleValues) -> None:
     """Move the stake to a share of the closed balance."""
     account.size = size
     change = size * account.wallet - account.amount * account.average / rules.leverage
     if change > 0:
-        _add(account, row, change, candles, rules)
+        _add(account, row, change, candle, rules)
     elif change < 0:
-        _reduce(account, row, -change, candles, rules)
+        _reduce(account, row, -change, candle, rules)
 
 
 @numba.njit(cache=True)
 def _close(
-    account: np.void, row: int, rate: float, code: int, rules: RuleValues, trades: np.ndarray
-) -> int:
-    """Close the trade, log it where there is room, and return how many were closed: 1."""
+    account: np.void,
+    row: int,
+    rate: float,
+    code: int,
+    rules: RuleValues,
+    first: np.void,
+    second: np.void,
+) -> None:
+    """Close the trade and write it down."""
     account.funding_unbooked += account.funding_running
     profit = _profit_of(account, account.amount, rate, rules.cost)
     account.wallet += profit
     total = account.realized + profit
     account.losing_streak = 0 if total > 0 else account.losing_streak + 1
-    if account.n_trades < len(trades):
-        trade = trades[account.n_trades]
-        trade.open_row, trade.close_row, trade.side = account.entry_row, row, account.side
-        trade.open_rate, trade.close_rate = account.open_rate, rate
-        trade.amount, trade.profit_abs = account.amount, total
-        trade.profit_ratio = total / account.staked * rules.leverage
-        trade.exit_code = code
-    account.n_trades += 1
+    trade = second if account.n_closed else first
+    trade.open_row, trade.close_row, trade.side = account.entry_row, row, account.side
+    trade.open_rate, trade.close_rate = account.open_rate, rate
+    trade.amount, trade.profit_abs = account.amount, total
+    trade.profit_ratio = total / account.staked * rules.leverage
+    trade.exit_code = code
+    account.n_closed += 1
     account.side, account.size, account.amount = 0, 0.0, 0.0
-    return 1
 
 
 @numba.njit(cache=True)
-def _check_funding(account: np.void, row: int, candles: Candles) -> None:
+def _check_funding(account: np.void, row: int, candle: Candle) -> None:
     if row > account.fill_row:
-        account.funding_unit += candles.funding[row]
-    if candles.is_funding_checked[row]:
+        account.funding_unit += candle.funding
+    if candle.is_funding_checked:
         account.funding_running = -account.side * account.funding_unit * account.amount
         account.funding_shown = account.funding_orders + account.funding_running
 
 
 @numba.njit(cache=True)
-def _stop_rate(account: np.void, row: int, price: float, candles: Candles) -> float:
+def _stop_rate(account: np.void, row: int, price: float, candle: Candle) -> float:
     """Return the price of an exit at a stop: the open where the candle lies beyond it."""
-    is_gap = price > candles.high[row] if account.side > 0 else price < candles.low[row]
-    return float(candles.open[row] if is_gap else price)
+    is_gap = price > candle.high if account.side > 0 else price < candle.low
+    return float(candle.open if is_gap else price)
 
 
 @numba.njit(cache=True)
-def _roi_rate(account: np.void, row: int, candles: Candles, rules: RuleValues) -> float:
+def _roi_rate(account: np.void, row: int, candle: Candle, rules: RuleValues) -> float:
     """Return the price at which the minimal ROI is taken within the candle, or NaN."""
     minutes = (row - account.entry_row) * rules.candle_minutes
-    entry = np.searchsorted(rules.roi_minutes, minutes, side="right") - 1
-    if entry < 0:
-        return np.nan
-    wanted, due = rules.roi_ratios[entry], rules.roi_minutes[entry]
-    side, opened = account.side, candles.open[row]
-    best = candles.high[row] if side > 0 else candles.low[row]
+    wanted, due = candle.roi_ratio, candle.roi_minutes
+    if minutes == 0:
+        wanted, due = candle.entry_roi_ratio, candle.entry_roi_minutes
+    side, opened = account.side, candle.open
+    best = candle.high if side > 0 else candle.low
     if not _ratio_at(account, best, rules) > wanted:
         return np.nan
     is_at_open = due % rules.candle_minutes == 0
@@ -314,31 +360,31 @@ def _roi_rate(account: np.void, row: int, candles: Candles, rules: RuleValues) -
     rate = target / (account.amount * (1 - side * rules.cost))
     if minutes > 0 and minutes == due and is_at_open and side * (opened - rate) > 0:
         return float(opened)
-    return float(min(max(rate, candles.low[row]), candles.high[row]))
+    return float(min(max(rate, candle.low), candle.high))
 
 
 @numba.njit(cache=True)
 def _exit(
-    account: np.void, row: int, flags: int, candles: Candles, rules: RuleValues
+    account: np.void, row: int, flags: int, candle: Candle, rules: RuleValues
 ) -> tuple[int, float]:
     """Return code and price of the exit that comes first, or 0: signal, stop, ROI, moved stop."""
     side = account.side
     enters = flags & (ENTER_LONG if side > 0 else ENTER_SHORT)
     if flags & (EXIT_LONG if side > 0 else EXIT_SHORT) and not enters:
-        return _SIGNAL, candles.open[row]
+        return _SIGNAL, candle.open
     if 0 < rules.max_holding <= row - account.entry_row:
-        return _MAX_HOLDING, candles.open[row]
-    worst = candles.low[row] if side > 0 else candles.high[row]
+        return _MAX_HOLDING, candle.open
+    worst = candle.low if side > 0 else candle.high
     is_stopped = side * (account.stop - worst) >= 0
     if is_stopped and not account.stop_moved:
-        return _STOP, _stop_rate(account, row, account.stop, candles)
+        return _STOP, _stop_rate(account, row, account.stop, candle)
     if not is_stopped and account.liquidation > 0 and side * (account.liquidation - worst) >= 0:
-        return _LIQUIDATION, _stop_rate(account, row, account.liquidation, candles)
-    rate = _roi_rate(account, row, candles, rules)
+        return _LIQUIDATION, _stop_rate(account, row, account.liquidation, candle)
+    rate = _roi_rate(account, row, candle, rules)
     if not np.isnan(rate):
         return _ROI, rate
     if is_stopped:
-        return _MOVED_STOP, _stop_rate(account, row, account.stop, candles)
+        return _MOVED_STOP, _stop_rate(account, row, account.stop, candle)
     return 0, 0.0
 
 
@@ -360,24 +406,24 @@ def _pass(
     row: int,
     flags: int,
     size: float,
-    candles: Candles,
+    candle: Candle,
     rules: RuleValues,
-    trades: np.ndarray,
-) -> int:
-    """Enter if flat, then look for an exit. Return how many trades were closed."""
+    first: np.void,
+    second: np.void,
+) -> None:
+    """Enter if flat, then look for an exit."""
     direction = _direction(flags, rules.can_short)
-    if account.side == 0 and direction != 0 and row < len(candles.open) - 1:
-        _enter(account, row, direction, size, candles, rules)
+    if account.side == 0 and direction != 0 and not candle.is_last:
+        _enter(account, row, direction, size, candle, rules)
     if account.side == 0:
-        return 0
-    _check_funding(account, row, candles)
+        return
+    _check_funding(account, row, candle)
     if direction == account.side and size != account.size:
-        _resize(account, row, size, candles, rules)
-    code, rate = _exit(account, row, flags, candles, rules)
+        _resize(account, row, size, candle, rules)
+    code, rate = _exit(account, row, flags, candle, rules)
     if code:
         rate = _nearest(rate, account.price_step)
-        return _close(account, row, rate, code, rules, trades)
-    return 0
+        _close(account, row, rate, code, rules, first, second)
 
 
 @numba.njit(cache=True)
@@ -386,10 +432,11 @@ def trade_candle(
     row: int,
     flags: int,
     size: float,
-    candles: Candles,
+    candle: Candle,
     rules: RuleValues,
-    trades: np.ndarray,
-) -> int:
+    first: np.void,
+    second: np.void,
+) -> None:
     """Trade one candle on the signals of the row before it.
 
     Parameters
@@ -404,25 +451,19 @@ def trade_candle(
         Signals of the row before: ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT.
     size : float
         Share of the closed balance to stake, above 0 where a flag enters.
-    candles : Candles
+    candle : Candle
     rules : RuleValues
-    trades : array of TRADE
-        Closed trades of the episode are written here as far as it goes; `NO_TRADES` for none.
-
-    Returns
-    -------
-    int
-        Number of trades closed.
+    first, second : records of TRADE
+        The trades that the candle closes are written here; `account.n_closed` says how many.
     """
-    before = account.side
-    closed = _pass(account, row, flags, size, candles, rules, trades)
+    before, account.n_closed = account.side, 0
+    _pass(account, row, flags, size, candle, rules, first, second)
     direction = _direction(flags, rules.can_short)
     if rules.can_short and before != 0 and account.side == 0 and direction == -before:
-        closed += _pass(account, row, flags, size, candles, rules, trades)  # turn around
-    if account.side != 0 and row == len(candles.open) - 1:
-        rate = _nearest(candles.open[row], account.price_step)
-        closed += _close(account, row, rate, _FORCE, rules, trades)
-    return closed
+        _pass(account, row, flags, size, candle, rules, first, second)  # turn around
+    if account.side != 0 and candle.is_last:
+        rate = _nearest(candle.open, account.price_step)
+        _close(account, row, rate, _FORCE, rules, first, second)
 
 
 @numba.njit(cache=True)
@@ -451,7 +492,7 @@ def open_account(account: np.void, row: int, end: int, balance: float) -> None:
     """Start flat on a row."""
     account.row, account.end = row, end
     account.wallet = account.equity = account.equity_peak = account.close_peak = balance
-    account.n_trades = account.losing_streak = account.side = 0
+    account.n_closed = account.losing_streak = account.side = 0
     account.size = account.amount = 0.0
     account.stop_moved, account.entry_row, account.fill_row = 0, row, row
     account.funding_running = account.funding_orders = 0.0
@@ -468,34 +509,43 @@ episode, in percent of the balance.
 
 
 @numba.njit(cache=True)
-def write_state(account: np.void, candles: Candles, rules: RuleValues, out: np.ndarray) -> None:
-    """Write the position state at the close of the account's row, `STATE_NAMES`, float32."""
-    close = candles.close[account.row]
+def _write_state(
+    account: np.void,
+    close: float,
+    rules: RuleValues,
+    observations: npt.NDArray[np.float32],
+    env: int,
+    place: int,
+) -> None:
+    """Write `STATE_NAMES` at the close of the account's row."""
     balance = equity_at(account, close, rules, rules.cost)
     account.close_peak = max(account.close_peak, balance)
-    out[0] = account.side * account.size
-    out[1] = 0.0
-    out[2] = 0.0
+    observations[env, place] = account.side * account.size
+    observations[env, place + 1] = 0.0
+    observations[env, place + 2] = 0.0
     if account.side != 0:
-        out[1] = 100 * _ratio_at(account, close, rules)
-        out[2] = np.log1p(account.row - account.entry_row + 1)
-    out[3] = 100 * (1 - balance / account.close_peak)
+        observations[env, place + 1] = 100 * _ratio_at(account, close, rules)
+        observations[env, place + 2] = np.log1p(account.row - account.entry_row + 1)
+    observations[env, place + 3] = 100 * (1 - balance / account.close_peak)
 
 
 @numba.njit(cache=True)
 def _observe(
     account: np.void,
-    candles: Candles,
+    close: float,
     rules: RuleValues,
     features: npt.NDArray[np.float32],
-    out: npt.NDArray[np.float32],
+    observations: npt.NDArray[np.float32],
+    env: int,
 ) -> None:
     n_features = features.shape[1]
-    n_rows = (len(out) - len(STATE_NAMES)) // max(n_features, 1)
-    first = account.row - n_rows + 1
-    for row in range(n_rows):
-        out[row * n_features : (row + 1) * n_features] = features[first + row]
-    write_state(account, candles, rules, out[n_rows * n_features :])
+    n_before = observations.shape[1] - len(STATE_NAMES)
+    first = account.row - n_before // max(n_features, 1) + 1
+    for row in range(first, account.row + 1):
+        place = (row - first) * n_features
+        for feature in range(n_features):  # several times as fast as an assignment of slices
+            observations[env, place + feature] = features[row, feature]
+    _write_state(account, close, rules, observations, env, n_before)
 
 
 @numba.njit(cache=True)
@@ -529,7 +579,8 @@ def start_accounts(
     for index in range(len(envs)):
         account = accounts[envs[index]]
         open_account(account, rows[index], ends[index], balance)
-        _observe(account, candles, rules, features, observations[envs[index]])
+        close = candles.close[rows[index]]
+        _observe(account, close, rules, features, observations, envs[index])
 
 
 @numba.njit(cache=True)
@@ -538,8 +589,10 @@ def step_accounts(
     flags: npt.NDArray[np.int64],
     sizes: npt.NDArray[np.float64],
     candles: Candles,
+    roi: Roi,
     rules: RuleValues,
     features: npt.NDArray[np.float32],
+    log: np.ndarray,
     steps: np.ndarray,
     terminated: npt.NDArray[np.bool_],
     truncated: npt.NDArray[np.bool_],
@@ -554,8 +607,11 @@ def step_accounts(
     sizes : array, float64, (n_envs,)
         See `trade_candle`.
     candles : Candles
+    roi : Roi
     rules : RuleValues
     features : array, float32, (n_rows, n_features)
+    log : array of TRADE, (2,)
+        Room for the trades of a candle; written over.
     steps : array of STEP, (n_envs,)
         See `agent_market.rl.rewards`.
     terminated, truncated : array, bool, (n_envs,)
@@ -570,9 +626,10 @@ def step_accounts(
     for env in range(len(accounts)):
         account, step = accounts[env], steps[env]
         row = account.row + 1
-        step.n_closed = trade_candle(
-            account, row, flags[env], sizes[env], candles, rules, NO_TRADES
-        )
+        minutes = (row - account.entry_row) * rules.candle_minutes
+        candle = _candle_at(candles, roi, row, minutes)
+        trade_candle(account, row, flags[env], sizes[env], candle, rules, log[0], log[1])
+        step.n_closed = account.n_closed
         account.row = row
         equity = equity_at(account, candles.open[min(row + 1, last)], rules, 0.0)
         step.profit = equity / account.equity - 1
@@ -584,7 +641,7 @@ def step_accounts(
         step.losing_streak = account.losing_streak
         terminated[env] = row == last or equity <= 0
         truncated[env] = not terminated[env] and row >= account.end
-        _observe(account, candles, rules, features, observations[env])
+        _observe(account, candles.close[row], rules, features, observations, env)
 
 
 @numba.njit(cache=True)
@@ -594,17 +651,23 @@ def run_account(
     sizes: Floats,
     balance: float,
     candles: Candles,
+    roi: Roi,
     rules: RuleValues,
     trades: np.ndarray,
     equity: Floats,
     positions: Floats,
-) -> None:
+) -> int:
     """Trade a whole path on one account; see `agent_market.rl.replay.replay`."""
-    account, last = accounts[0], len(flags) - 1
+    account, last, n_trades = accounts[0], len(flags) - 1, 0
     open_account(account, 0, last, balance)
     equity[0] = balance
     for row in range(1, last + 1):
-        trade_candle(account, row, flags[row - 1], sizes[row - 1], candles, rules, trades)
+        minutes = (row - account.entry_row) * rules.candle_minutes
+        candle = _candle_at(candles, roi, row, minutes)
+        first, second = trades[n_trades], trades[n_trades + 1]
+        trade_candle(account, row, flags[row - 1], sizes[row - 1], candle, rules, first, second)
+        n_trades += account.n_closed
         account.row = row
         equity[row] = equity_at(account, candles.open[min(row + 1, last)], rules, 0.0)
         positions[row] = account.side * account.size
+    return n_trades

@@ -60,17 +60,18 @@ def replay(
             "Give one of each a row."
         )
     account = np.zeros(1, ACCOUNT)
-    trades = np.zeros(2 * len(path), TRADE)
+    trades = np.zeros(2 * len(path) + 2, TRADE)
     equity, positions = np.zeros(len(path)), np.zeros(len(path))
-    run_account(
+    n_trades = run_account(
         account,
         np.ascontiguousarray(flags, np.int64),
         np.ascontiguousarray(sizes, np.float64),
         rules.start_balance,
         candles_of(path),
+        rules.roi(),
         rules.values(),
         trades,
         equity,
         positions,
     )
-    return Replay(trades[: account["n_trades"][0]].copy(), equity, positions)
+    return Replay(trades[:n_trades].copy(), equity, positions)

@@ -24,8 +24,13 @@ class RuleValues(NamedTuple):
     maintenance_amount: float
     liquidation_buffer: float
     amount_step: float
-    roi_minutes: npt.NDArray[np.int64]
-    roi_ratios: npt.NDArray[np.float64]
+
+
+class Roi(NamedTuple):
+    """The minimal ROI as the compiled kernel takes it, by ascending minutes."""
+
+    minutes: npt.NDArray[np.int64]
+    ratios: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,7 @@ class TradingRules:
         return self.fee + self.slippage
 
     def values(self) -> RuleValues:
-        """Return the form that the kernel takes."""
-        roi = sorted(self.minimal_roi.items())
+        """Return the numbers in the form that the kernel takes."""
         return RuleValues(
             cost=float(self.cost),
             leverage=float(self.leverage),
@@ -118,6 +122,12 @@ class TradingRules:
             maintenance_amount=float(self.maintenance_amount),
             liquidation_buffer=float(self.liquidation_buffer),
             amount_step=float(self.amount_step),
-            roi_minutes=np.array([minutes for minutes, _ in roi], np.int64),
-            roi_ratios=np.array([ratio for _, ratio in roi], np.float64),
+        )
+
+    def roi(self) -> Roi:
+        """Return the minimal ROI in the form that the kernel takes."""
+        entries = sorted(self.minimal_roi.items())
+        return Roi(
+            np.array([minutes for minutes, _ in entries], np.int64),
+            np.array([ratio for _, ratio in entries], np.float64),
         )

@@ -10,6 +10,7 @@ from agent_market.errors import ConfigError, DataError
 from agent_market.rl.accounting import (
     ACCOUNT,
     STATE_NAMES,
+    TRADE,
     candles_of,
     start_accounts,
     step_accounts,
@@ -105,7 +106,8 @@ class VectorTradingEnv:
         self._reward = compiled_reward(reward)
         self._features = np.ascontiguousarray(path.features, np.float32)
         self._candles = candles_of(path)
-        self._values = rules.values()
+        self._values, self._roi = rules.values(), rules.roi()
+        self._log = np.zeros(2, TRADE)
         self._memory = np.zeros((n_envs, N_MEMORY))
         self.observations = np.zeros((n_envs, self.n_observed), np.float32)
         self._rewards = np.zeros(n_envs)
@@ -183,8 +185,10 @@ class VectorTradingEnv:
             self.actions.flags[chosen],
             self.actions.sizes[chosen],
             self._candles,
+            self._roi,
             self._values,
             self._features,
+            self._log,
             self.steps,
             terminated,
             truncated,
