@@ -7,7 +7,7 @@ the model's answers of the first one back, and gets the scores that are stored.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,7 +249,7 @@ def _exchanges(folder: Path) -> list[Path]:
     return sorted(folder.glob("exchanges-*.jsonl"))
 
 
-def _spent(records: Any) -> tuple[int, float]:
+def _spent(records: Iterable[Path]) -> tuple[int, float]:
     """Return tokens and seconds of recorded exchanges: the budget is that of the campaign."""
     entries = [entry for path in records for entry in AppendLog.open(path)[1]]
     tokens = sum(
@@ -269,7 +269,7 @@ def _begun(task: AgentTask, state: Mapping[str, int]) -> dict[str, int]:
     return begun
 
 
-def _best(trials: Any) -> Facts:
+def _best(trials: Iterable[Trial]) -> Facts:
     """Return the trial of the largest |t| on the search rows."""
     scored = [trial for trial in trials if trial.score.is_valid]
     if not scored:

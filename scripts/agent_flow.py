@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Run the whole loop: data, backtest with FreqAI training, summary, report.
 
+With `--rounds N`, features and alpha expressions are found before the backtest, on earlier candles.
+
 Every step is durable: a run that was killed goes on with `resume`, and what an earlier run has made
 of the same code, configuration and data is skipped.
 """
