@@ -7,41 +7,28 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from freqtrade.enums import CandleType, RunMode
+from freqtrade.enums import RunMode
 from freqtrade.persistence import Trade
 from freqtrade.strategy import IStrategy, stoploss_from_open
 
 from agent_market.bridge.accounts import read_account, read_correlations
-from agent_market.bridge.feature_sets import feature_inputs
-from agent_market.decisions.degrade import (
-    CANDLES,
-    LEVELS,
-    PREDICTION,
-    Budget,
-    DegradeMonitor,
-    budgets_of,
-    degrade_levels,
-    input_ages,
-)
+from agent_market.bridge.levels import LevelWatch
+from agent_market.bridge.side_inputs import SideInputs
+from agent_market.decisions.degrade import degrade_levels, input_ages
 from agent_market.decisions.entry import Signal, judge_stake, plan_entry
 from agent_market.decisions.exits import Holding, exit_reason, stop_gain
 from agent_market.decisions.modes import PRIORITY, choose_modes, measure_modes, mode_rule
 from agent_market.decisions.regime import measure_regime
-from agent_market.decisions.risk import Allowed, Market, Refused, Verdict
+from agent_market.decisions.risk import Account, Allowed, Market, Refused, Verdict
 from agent_market.decisions.strategy_advice import StrategyAdvice
 from agent_market.features.feature_set import FeatureSet
-from agent_market.features.inputs import SIDE_NEEDS, Need
 from agent_market.features.rolling import rolling_mean
-from agent_market.learning.inference import DegradeLevel
 from agent_market.market.candles import timeframe_seconds
-from agent_market.market.sidedata import EVERY_PAIR, join_as_of
 from agent_market.settings import AgentMarketSettings
 
 logger = logging.getLogger(__name__)
 
-FUNDING_KNOWN_AFTER = pd.Timedelta("1h")  # a live bot asks for funding candles once an hour
 ROUNDING = 1.01  # an order's amount and rate are rounded after its stake was judged
 
 
@@ -70,12 +57,12 @@ class DecisionDesk:
         self.settings = settings
         self.timeframe = config.get("timeframe", strategy.timeframe)
         self.is_live = config.get("runmode") in (RunMode.DRY_RUN, RunMode.LIVE)
-        self.reads_funding = config.get("trading_mode") == "futures"
         self._strategy, self._prediction = strategy, prediction
-        self._needs = () if feature_set is None else feature_set.needs
         self._advice = StrategyAdvice(settings, self.timeframe, live=self.is_live)
-        self._budgets = self._make_budgets()
-        self._monitors: dict[str, DegradeMonitor] = {}
+        self._inputs = SideInputs(strategy, settings.degrade, self.timeframe, feature_set)
+        self._levels = LevelWatch(
+            self._inputs.budgets, settings.degrade.recovery_candles, self.timeframe
+        )
         self._leverage: dict[str, float] = {}
         self._refused: dict[str, tuple[str, ...]] = {}
 
@@ -90,8 +77,7 @@ class DecisionDesk:
         Return the candles that a live bot must load for the decisions.
         :param pairs: the traded pairs
         """
-        kind = str(CandleType.FUNDING_RATE)
-        return [(pair, "1h", kind) for pair in pairs] if self.reads_funding else []
+        return self._inputs.informative_candles(pairs)
 
     def measure(self, frame: pd.DataFrame, metadata: Mapping[str, Any]) -> pd.DataFrame:
         """
@@ -100,7 +86,7 @@ class DecisionDesk:
         :param metadata: names the pair
         """
         regime = measure_regime(frame, self.settings.regime)
-        funding, ages = self._side_data(frame, metadata)
+        funding, ages = self._inputs.read(frame, metadata)
         measures = measure_modes(frame, self.settings.modes, self.timeframe, funding)
         prediction = frame[self._prediction].astype(float)
         stands = (frame["do_predict"] == 1) & prediction.notna()
@@ -110,7 +96,9 @@ class DecisionDesk:
             "am_prediction": prediction,
             "am_trusted": stands & (frame.get("abstain", 0) != 1),
             "am_quote_volume": rolling_mean(frame["volume"] * frame["close"], window),
-            "am_level": degrade_levels(ages, self._budgets, self.settings.degrade.recovery_candles),
+            "am_level": degrade_levels(
+                ages, self._inputs.budgets, self.settings.degrade.recovery_candles
+            ),
         }
         advice = self._advice.columns(metadata["pair"], frame["date"])
         switches = self._advice.switches(frame["date"], [mode.tag for mode in PRIORITY])
@@ -275,24 +263,11 @@ class DecisionDesk:
             candle = self._last_candle(pair)
             if candle is None:
                 continue
-            ages = self._ages_now(candle, now)
-            best = LEVELS[int(candle["am_level"])]
-            change = self._monitor(pair).observe(candle["date"], ages, best)
+            change = self._levels.observe(pair, candle, now)
             if change:
                 news.append(change.message(pair))
                 logger.warning("%s", change.message(pair))
         return news
-
-    def level(self, pair: str, candle: pd.Series) -> DegradeLevel:
-        """
-        Return the degrade level of a pair: the candle's, or live the worse one of the clock.
-        :param pair: the pair
-        :param candle: its newest one
-        """
-        place = int(candle["am_level"])
-        if self.is_live and pair in self._monitors:
-            place = max(place, LEVELS.index(self._monitors[pair].level))
-        return LEVELS[place]
 
     def _plan(
         self,
@@ -338,7 +313,7 @@ class DecisionDesk:
             **more,
         )
 
-    def _snapshots(self, candle: pd.Series, pair: str, at: datetime) -> tuple[Any, Market]:
+    def _snapshots(self, candle: pd.Series, pair: str, at: datetime) -> tuple[Account, Market]:
         account = read_account(self._strategy, self.settings, at, live=self.is_live)
         length = timeframe_seconds(self.timeframe)
         others = [trade.pair for trade in account.open_trades]
@@ -348,7 +323,7 @@ class DecisionDesk:
             now=at,
             candle_close=(candle["date"] + pd.Timedelta(seconds=length)).to_pydatetime(),
             candle_seconds=float(length),
-            level=self.level(pair, candle),
+            level=self._levels.level(pair, candle),
             volatility=float(candle["am_volatility"]),
             quote_volume=float(candle["am_quote_volume"]),
             funding_bps=None if pd.isna(funding) else float(funding),
@@ -367,7 +342,7 @@ class DecisionDesk:
             deviation_z=float(candle["am_deviation_z"]),
             trend=float(candle["am_trend"]),
             funding_bps=float(candle["am_funding_bps"]),
-            level=self.level(trade.pair, candle),
+            level=self._levels.level(trade.pair, candle),
             take_profit_multiplier=float(candle["am_bias_take_profit"]),
             stop_multiplier=float(candle["am_bias_stop"]),
         )
@@ -384,58 +359,6 @@ class DecisionDesk:
             logger.info("%s %s refused: %s", pair, tag, "; ".join(verdict.reasons))
         self._refused[pair] = kinds
         return 0.0
-
-    def _make_budgets(self) -> dict[str, Budget]:
-        side = {str(need) for need in self._needs if need in SIDE_NEEDS}
-        if self.reads_funding:
-            side.add("funding")
-        return budgets_of(self.settings.degrade, self.timeframe, sorted(side))
-
-    def _monitor(self, pair: str) -> DegradeMonitor:
-        recovery = self.settings.degrade.recovery_candles
-        return self._monitors.setdefault(pair, DegradeMonitor(self._budgets, recovery))
-
-    def _ages_now(self, candle: pd.Series, now: datetime) -> dict[str, float]:
-        close = candle["date"] + pd.Timedelta(seconds=timeframe_seconds(self.timeframe))
-        late = (pd.Timestamp(now) - close).total_seconds()
-        return {name: float(candle[f"am_age_{name}"]) + late for name in self._budgets}
-
-    def _side_data(
-        self, frame: pd.DataFrame, metadata: Mapping[str, Any]
-    ) -> tuple[pd.Series | None, pd.DataFrame]:
-        """Return the funding rate known at each close in bps, and the age of every side input."""
-        ages, funding = pd.DataFrame(index=frame.index), None
-        side = [name for name in self._budgets if name not in (CANDLES, PREDICTION)]
-        if not side:
-            return funding, ages
-        reads = feature_inputs(self._strategy, frame, dict(metadata))
-        for name in side:
-            if name == "funding":
-                rows = reads.candles_of(metadata["pair"], "1h", Need.FUNDING)
-                known = self._known(frame, rows["date"], FUNDING_KNOWN_AFTER, rows["open"] * 1e4)
-                fresh = known["age"] <= self._budgets[name].seconds
-                funding, ages[name] = known["value"].where(fresh), known["age"]
-            else:
-                pair = EVERY_PAIR if name == Need.NEWS else metadata["pair"]
-                rows = reads.side_of(name, pair)
-                ages[name] = self._known(frame, rows["available_at"], pd.Timedelta(0))["age"]
-        return funding, ages
-
-    def _known(
-        self,
-        frame: pd.DataFrame,
-        moments: pd.Series,
-        delay: pd.Timedelta,
-        values: pd.Series | float = np.nan,
-    ) -> pd.DataFrame:
-        """Return `value` and `age` (seconds) of the newest row known at each close."""
-        moments = pd.to_datetime(moments, utc=True).astype("datetime64[ms, UTC]")
-        rows = pd.DataFrame({"event_time": moments, "available_at": moments + delay})
-        rows["seen"], rows["value"] = moments, values
-        joined = join_as_of(frame[["date"]], rows, self.timeframe)
-        close = frame["date"] + pd.Timedelta(seconds=timeframe_seconds(self.timeframe))
-        age = (close - joined["seen"]).dt.total_seconds().fillna(np.inf)
-        return pd.DataFrame({"value": joined["value"].astype(float), "age": age})
 
     def _last_candle(self, pair: str) -> pd.Series | None:
         """Return the newest closed candle; in a backtest the data provider hides later ones."""

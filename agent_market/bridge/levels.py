@@ -1,0 +1,57 @@
+"""The degrade level of each pair of a running bot, between candles too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import pandas as pd
+
+from agent_market.decisions.degrade import LEVELS, Budget, DegradeMonitor, LevelChange
+from agent_market.learning.inference import DegradeLevel
+from agent_market.market.candles import timeframe_seconds
+
+
+class LevelWatch:
+    """
+    What the frame says of a candle, made worse by what the clock says since.
+
+    In a backtest nobody observes, and the level is the frame's.
+    """
+
+    def __init__(
+        self, budgets: Mapping[str, Budget], recovery_candles: int, timeframe: str
+    ) -> None:
+        """
+        :param budgets: of each input, whose age is in the column `am_age_<input>`
+        :param recovery_candles: see `DegradeMonitor`
+        :param timeframe: of the candles
+        """
+        self._budgets, self._recovery = budgets, recovery_candles
+        self._length = pd.Timedelta(seconds=timeframe_seconds(timeframe))
+        self._monitors: dict[str, DegradeMonitor] = {}
+
+    def observe(self, pair: str, candle: pd.Series, now: datetime) -> LevelChange | None:
+        """
+        Return the change of the pair's level since the last look, None where there is none.
+        :param pair: the pair
+        :param candle: its newest one
+        :param now: the moment
+        """
+        late = (pd.Timestamp(now) - candle["date"] - self._length).total_seconds()
+        ages = {name: float(candle[f"am_age_{name}"]) + late for name in self._budgets}
+        if pair not in self._monitors:
+            self._monitors[pair] = DegradeMonitor(self._budgets, self._recovery)
+        best = LEVELS[int(candle["am_level"])]
+        return self._monitors[pair].observe(candle["date"], ages, best)
+
+    def level(self, pair: str, candle: pd.Series) -> DegradeLevel:
+        """
+        Return the level of a pair.
+        :param pair: the pair
+        :param candle: its newest one
+        """
+        place = int(candle["am_level"])
+        if pair in self._monitors:
+            place = max(place, LEVELS.index(self._monitors[pair].level))
+        return LEVELS[place]
