@@ -29,7 +29,7 @@ def campaign_project(root: Path, **rounds: Any) -> FlowProject:
             "timerange": TIMERANGE,
             "freqai": {
                 "train_period_days": 5,
-                "backtest_period_days": 15,
+                "backtest_period_days": 30,
                 "feature_parameters": {"include_timeframes": ["1h"], "label_period_candles": 2},
             },
             "agent_market": {"flow": {"rounds": {**budget, **rounds}}},

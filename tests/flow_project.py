@@ -47,13 +47,13 @@ class FlowProject:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, str(SCRIPT), *arguments, "-c", str(self.root / "config.json")]
 
-    def flow(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def flow(self, *arguments: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         """Run `agent_flow` to its end."""
         return subprocess.run(
             self.command(*arguments),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=seconds,
             cwd=PROJECT,
             env=environment(),
             check=False,
