@@ -63,6 +63,7 @@ class DecisionDesk:
         self._levels = LevelWatch(
             self._inputs.budgets, settings.degrade.recovery_candles, self.timeframe
         )
+        self._changes: list[str] = []
         self._leverage: dict[str, float] = {}
         self._refused: dict[str, tuple[str, ...]] = {}
 
@@ -263,10 +264,8 @@ class DecisionDesk:
             candle = self._last_candle(pair)
             if candle is None:
                 continue
-            change = self._levels.observe(pair, candle, now)
-            if change:
-                news.append(change.message(pair))
-                logger.warning("%s", change.message(pair))
+            self._watch(pair, candle, now)
+        news, self._changes = [*news, *self._changes], []
         return news
 
     def _plan(
@@ -313,7 +312,14 @@ class DecisionDesk:
             **more,
         )
 
+    def _watch(self, pair: str, candle: pd.Series, now: datetime) -> None:
+        if change := self._levels.observe(pair, candle, now):
+            self._changes.append(change.message(pair))
+            logger.warning("%s", change.message(pair))
+
     def _snapshots(self, candle: pd.Series, pair: str, at: datetime) -> tuple[Account, Market]:
+        if self.is_live:  # the candle may be newer than the last look
+            self._watch(pair, candle, at)
         account = read_account(self._strategy, self.settings, at, live=self.is_live)
         length = timeframe_seconds(self.timeframe)
         others = [trade.pair for trade in account.open_trades]

@@ -299,7 +299,7 @@ def _stake(case: _Case, leverage: float, names: tuple[str, ...]) -> Verdict:
     stake = min(proposal.stake, *caps.values())
     binding = tuple(name for name, cap in caps.items() if cap < proposal.stake)
     if stake <= 0 or stake < proposal.min_stake:
-        tightest = min(caps, key=lambda name: caps[name])
+        tightest = min(binding, key=lambda name: caps[name], default="size")
         left = f"leaves a stake of {stake:.2f}, the exchange's smallest is {proposal.min_stake:.2f}"
         return Refused((f"{tightest}: {left}",))
     return Allowed(stake, leverage, names + binding)

@@ -88,6 +88,7 @@ def test_that_what_breaks_nothing_is_allowed_as_it_is() -> None:
         ),
         ({"account": {"free": 4.0}}, "free: leaves a stake of 4.00"),
         ({"market": {"quote_volume": 0.0}}, "volume: leaves"),
+        ({"stake": 4.0}, "size: leaves a stake of 4.00, the exchange's smallest is 5.00"),
         ({"account": {"open_trades": _open(stake=9500, notional=30_000)}}, "exposure: leaves"),
         ({"stake": math.nan}, "stake is nan"),
         ({"account": {"equity": -1.0}}, "equity is -1"),
