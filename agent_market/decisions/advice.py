@@ -7,6 +7,7 @@ wrong with it becomes a reason, and the strategy goes on without advice.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from agent_market.store import AppendLog, read_records, write_text
 
 _MAX_BYTES = 1_000_000
 _YEARS = range(2000, 2200)
+_NEVER = (1, 0)
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -151,15 +153,26 @@ class History(Generic[A]):
 
     def __init__(self) -> None:
         self._available: list[int] = []
+        self._spans: list[tuple[int, int]] = []
         self.readings: list[Reading[A]] = []
 
     @classmethod
     def of_file(cls, path: Path, kind: type[A], clamp: Clamp[A]) -> History[A]:
-        """Return what `record_advice` wrote; the file may be missing, and is left as it is."""
+        """Return what `record_advice` wrote; the file may be missing, and is left as it is.
+
+        Raises
+        ------
+        DataError
+            The file is another log.
+        """
         history: History[A] = cls()
         for record in read_records(path):
-            moment = pd.Timestamp(str(record["available_at"])).to_pydatetime()
-            history.add(moment, read_advice(kind, str(record["advice"]).encode(), clamp))
+            try:
+                moment = datetime.fromisoformat(str(record["available_at"]))
+                content = str(record["advice"]).encode()
+            except (KeyError, ValueError) as error:
+                raise DataError(f"{path} is no history of advice: {error!r}.") from error
+            history.add(moment, read_advice(kind, content, clamp))
         return history
 
     def __len__(self) -> int:
@@ -169,13 +182,14 @@ class History(Generic[A]):
     def add(self, available_at: datetime, reading: Reading[A]) -> None:
         """Add a reading; of two at one moment the later added decides."""
         moment = _nanoseconds(available_at)
-        place = int(np.searchsorted(self._available, moment, side="right"))
+        place = bisect_right(self._available, moment)
         self._available.insert(place, moment)
+        self._spans.insert(place, _span(reading))
         self.readings.insert(place, reading)
 
     def at(self, now: datetime) -> Reading[A]:
         """Return what is in force at `now`."""
-        place = int(np.searchsorted(self._available, _nanoseconds(now), side="right")) - 1
+        place = bisect_right(self._available, _nanoseconds(now)) - 1
         return Reading(None) if place < 0 else judge(self.readings[place], now)
 
     def rows(self, moments: pd.Series) -> npt.NDArray[np.int64]:
@@ -196,15 +210,39 @@ class History(Generic[A]):
         """
         now = pd.DatetimeIndex(moments).as_unit("ns").asi8
         places = np.searchsorted(np.array(self._available, dtype=np.int64), now, side="right") - 1
-        spans = np.array([_span(reading) for reading in self.readings] + [(1, 0)], dtype=np.int64)
+        spans = np.array([*self._spans, _NEVER], dtype=np.int64)
         in_force = (spans[places, 0] <= now) & (now < spans[places, 1])
         return np.where(in_force, places, -1)
+
+
+def looked_up(
+    history: History[A],
+    moments: pd.Series,
+    values_of: Callable[[Reading[A]], Sequence[float]],
+    columns: Sequence[str],
+) -> pd.DataFrame:
+    """Return what `values_of` says of the reading in force at each moment, a column a value.
+
+    Parameters
+    ----------
+    values_of : callable
+        Gets `Reading(None)` where nothing is in force.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_columns), the index of `moments`
+    """
+    used, row_of = np.unique(history.rows(moments), return_inverse=True)
+    nothing: Reading[A] = Reading(None)
+    table = [values_of(history.readings[place] if place >= 0 else nothing) for place in used]
+    values = np.array(table).reshape(len(used), len(columns))[row_of]
+    return pd.DataFrame(values, columns=list(columns), index=moments.index)
 
 
 def _span(reading: Reading[A]) -> tuple[int, int]:
     """Return from when to when, in nanoseconds; an empty span where nothing is left."""
     if reading.advice is None:
-        return 1, 0
+        return _NEVER
     return _nanoseconds(reading.advice.created_at), _nanoseconds(reading.advice.expires_at)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent_market.decisions.advice import Advice, Clamp, History, Reading
+from agent_market.decisions.advice import Advice, Clamp, History, Reading, looked_up
 from agent_market.market.candles import timeframe_seconds
 from agent_market.settings import BiasSettings
 
@@ -107,8 +106,7 @@ def bias_at(history: History[Bias], pair: str, dates: pd.Series, timeframe: str)
     Information time: row t uses biases available at `date_t + timeframe` or before.
     """
     known_at = dates + pd.Timedelta(seconds=timeframe_seconds(timeframe))
-    table = np.array([_values(reading, pair) for reading in history.readings] + [_NONE])
-    return pd.DataFrame(table[history.rows(known_at)], columns=list(COLUMNS), index=dates.index)
+    return looked_up(history, known_at, lambda reading: _values(reading, pair), list(COLUMNS))
 
 
 _NONE = tuple(COLUMNS.values())

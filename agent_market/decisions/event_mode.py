@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from agent_market.decisions.advice import Advice, Clamp, History, Reading
+from agent_market.decisions.advice import Advice, Clamp, History, Reading, looked_up
 from agent_market.market.candles import timeframe_seconds
 from agent_market.settings import EventModeSettings
 
@@ -70,9 +69,7 @@ def event_mode_at(history: History[EventMode], dates: pd.Series, timeframe: str)
     -----
     Information time: row t uses event modes available at `date_t + timeframe` or before.
     """
-    table = np.array([_values(reading) for reading in history.readings] + [_NONE])
-    rows = history.rows(_known_at(dates, timeframe))
-    return pd.DataFrame(table[rows], columns=list(COLUMNS), index=dates.index)
+    return looked_up(history, _known_at(dates, timeframe), _values, list(COLUMNS))
 
 
 def mode_switches(
@@ -84,10 +81,12 @@ def mode_switches(
     -------
     DataFrame of shape (n_rows, n_modes), int64, the index of `dates`, a column a mode
     """
-    switches = [[_switch(reading, mode) for mode in modes] for reading in history.readings]
-    table = np.array([*switches, [0] * len(modes)], dtype=np.int64)
-    rows = history.rows(_known_at(dates, timeframe))
-    return pd.DataFrame(table[rows], columns=list(modes), index=dates.index)
+    return looked_up(
+        history,
+        _known_at(dates, timeframe),
+        lambda reading: [_switch(reading, mode) for mode in modes],
+        modes,
+    ).astype("int64")
 
 
 _NONE = tuple(COLUMNS.values())

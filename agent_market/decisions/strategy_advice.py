@@ -77,7 +77,7 @@ class AdviceFeed(Generic[A]):
         if past is not None and not live and not past.is_file():
             raise DataError(f"history {past} does not exist. Correct the path in the config.")
         if past is not None:
-            self.history = History.of_file(past, self._kind, self._clamp)
+            self.history = self._history_of(past, live=live)
         for reading in self.history.readings:
             if reading.reasons:
                 logger.debug("%s: %s", past, " ".join(reading.reasons))
@@ -87,6 +87,16 @@ class AdviceFeed(Generic[A]):
                 logger.warning("pinned %s: %s", self._kind.__name__, " ".join(reading.reasons))
             if reading.advice is not None:
                 self.history.add(reading.advice.created_at, reading)
+
+    def _history_of(self, path: Path, *, live: bool) -> History[A]:
+        try:
+            return History.of_file(path, self._kind, self._clamp)
+        except (DataError, OSError) as error:
+            if not live:
+                raise
+            # live, it only fills the rows of candles that are past
+            logger.warning("%s. Going on without the history.", error)
+            return History()
 
     def refresh(self, now: datetime) -> str | None:
         """Read the file if it changed; return, and log, what is different from the time before.

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from agent_market.decisions.event_mode import EventMode, event_clamp
 from agent_market.decisions.strategy_advice import StrategyAdvice, bias_path, event_mode_path
 from agent_market.errors import DataError
 from agent_market.settings import AgentMarketSettings, BiasSettings, EventModeSettings
+from agent_market.store import AppendLog
 from tests.decisions.advice_samples import OTHER, PAIR, START, bias_of, event_of
 
 BIAS = BiasSettings()
@@ -327,6 +329,30 @@ def test_that_a_backtest_names_a_history_that_does_not_exist(tmp_path: Path) -> 
     own = settings_in(tmp_path, bias={"history": tmp_path / "none.jsonl"})
     with pytest.raises(DataError, match="does not exist"):
         StrategyAdvice(own, "5m", live=False)
+
+
+def test_that_another_log_in_the_place_of_the_history_stops_a_backtest_and_no_bot(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "bias.jsonl"
+    log, _ = AppendLog.open(path)
+    log.append({"close": 1.5})
+    StrategyAdvice(settings_in(tmp_path), "5m", live=True)
+    assert "is no history of advice" in caplog.text
+    with pytest.raises(DataError, match="is no history of advice"):
+        StrategyAdvice(settings_in(tmp_path, bias={"history": path}), "5m", live=False)
+
+
+def test_that_a_history_of_a_year_is_replayed_in_seconds() -> None:
+    history: History[Bias] = History()
+    moments = [START + n * CANDLE for n in range(105_120)]
+    reading = Reading(bias_of(START, 1e6))
+    began = time.process_time()
+    for moment in moments:
+        history.add(moment, reading)
+    said = bias_at(history, PAIR, pd.Series(pd.to_datetime(moments)), "5m")["am_bias"]
+    assert said.notna().all()
+    assert time.process_time() - began < 20
 
 
 def test_that_a_malformed_pinned_bias_is_ignored_and_logged(

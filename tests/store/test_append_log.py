@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_market.store import AppendLog, append_log
+from agent_market.store import AppendLog, append_log, read_records
 
 RECORDS: list[dict[str, Any]] = [
     {"pair": "BTC/USDT:USDT", "date": f"2024-01-01T00:{i:02d}:00Z", "edge": i / 7, "class": "up"}
@@ -164,3 +164,14 @@ def test_that_a_record_the_disk_refuses_leaves_the_log_as_it_was(
     log.append(RECORDS[3])
     assert read(path) == [*RECORDS[:2], RECORDS[3]]
     assert len(log) == 3
+
+
+def test_that_records_are_read_without_touching_a_torn_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log, _ = AppendLog.open(path)
+    log.extend([{"n": 1}, {"n": 2}])
+    torn = path.read_bytes() + b'{"crc32":"'
+    path.write_bytes(torn)
+    assert read_records(path) == [{"n": 1}, {"n": 2}]
+    assert path.read_bytes() == torn
+    assert read_records(tmp_path / "none.jsonl") == []
