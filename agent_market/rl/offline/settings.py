@@ -40,5 +40,5 @@ class OfflineSettings(PolicySettings):
     logit_penalty: float = Field(default=1e-3, ge=0)
     valid_share: float = Field(default=0.2, gt=0, lt=1)
     segment_candles: int = Field(default=128, ge=2)
-    least_valid_t: float = 1.0
+    least_valid_t: float = 2.0
     threads: int = Field(default=1, ge=1)
