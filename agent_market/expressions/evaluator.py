@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from functools import partial
 from types import MappingProxyType
@@ -82,7 +83,7 @@ class Evaluator:
         self._panel = panel
         self._store = ArrayStore(memory_bytes)
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._grids: dict[str, _Grid] = {}
 
     @property
@@ -242,7 +243,16 @@ class Evaluator:
             kernel(out, first, last)
             return
         cuts = [first + (last - first) * k // shares for k in range(shares + 1)]
-        list(self._pool.map(partial(kernel, out), cuts[:-1], cuts[1:]))
+        others = [
+            self._pool.submit(kernel, out, start, stop)
+            for start, stop in itertools.pairwise(cuts[1:])
+        ]
+        try:
+            kernel(out, *cuts[:2])
+        finally:
+            wait(others)
+        for share in others:
+            share.result()
 
     def shape(self, part: _Part) -> tuple[int, int]:
         """Return the shape of a part's values."""

@@ -19,24 +19,24 @@ AGGREGATION = {
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _merge(op: int, x: FloatArray) -> float:
-    n_missing = 0
-    for i in range(x.size):
+def _merge(op: int, x: FloatArray, start: int, ratio: int) -> float:
+    stop, n_missing = start + ratio, 0
+    for i in range(start, stop):
         n_missing += x[i] != x[i]
     if n_missing:
         return np.nan
     lost = 0.0
-    result: float = x[-1] if op == NEWEST else x[0]
+    result: float = x[stop - 1] if op == NEWEST else x[start]
     if op in (FIRST, NEWEST):
         return result
-    for i in range(1, x.size):
+    for i in range(start + 1, stop):
         if op == TOTAL:
             result, error = two_sum(result, x[i])
             lost += error
         elif op == HIGHEST:
-            result = max(result, x[i])
+            result = x[i] if x[i] > result else result
         else:
-            result = min(result, x[i])
+            result = x[i] if x[i] < result else result
     return result + lost
 
 
@@ -49,11 +49,12 @@ def aggregate(
     `offset` is the row of x with which longer candle 0 begins, negative where x begins inside it.
     """
     for pair in range(x.shape[0]):
+        rows = x[pair]
         for row in range(first, last):
             start = offset + row * ratio
             value = np.nan
             if start >= 0 and start + ratio <= x.shape[1]:
-                value = _merge(op, x[pair, start : start + ratio])
+                value = _merge(op, rows, start, ratio)
             out[pair, row] = value if value - value == 0 else np.nan
 
 

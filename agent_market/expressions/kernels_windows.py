@@ -57,13 +57,11 @@ def _extreme(op: int, x: FloatArray, n: int, space: FloatArray, result: FloatArr
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lower_place(
-    x: Double, place: Double, shift: int, sign: float, to: Double, to_place: Double
-) -> None:
+def _lower_place(x: Double, place: Double, shift: int, to: Double, to_place: Double) -> None:
     """Take the newer value unless the older one is lower, and its place."""
     new, new_place = x[shift:], place[shift:]
     for i in range(to.size):
-        is_older = (sign * x[i] < sign * new[i]) | (x[i] != x[i])
+        is_older = (x[i] < new[i]) | (x[i] != x[i])
         to[i] = x[i] if is_older else new[i]
         to_place[i] = place[i] if is_older else new_place[i]
 
@@ -73,14 +71,15 @@ def _ages(op: int, x: FloatArray, n: int, space: Double, result: FloatArray) -> 
     """Write how many rows before the newest of n the lowest or highest value stands."""
     own, place = space[0, : x.size], space[1, : x.size]
     other, other_place = space[2, : x.size], space[3, : x.size]
+    sign = 1.0 if op == ARGMIN else -1.0
     for i in range(x.size):
-        own[i], place[i] = x[i], float(i)
-    size, left, sign = 1, x.size, 1.0 if op == ARGMIN else -1.0
+        own[i], place[i] = sign * x[i], float(i)
+    size, left = 1, x.size
     while size < n:
         shift = min(size, n - size)
         size += shift
         left -= shift
-        _lower_place(own, place, shift, sign, other[:left], other_place[:left])
+        _lower_place(own, place, shift, other[:left], other_place[:left])
         own, place, other, other_place = other, other_place, own, place
     for i in range(result.size):  # the place of a missing value means nothing
         result[i] = float(i + n - 1) - place[i] if own[i] == own[i] else np.nan
