@@ -4,16 +4,18 @@
 - `planted`: markets of the simulator without alpha, to whose prices a drift is added that follows a
   known expression; the share of its information coefficient that the best accepted expression has,
   on the vault, which the search never saw.
+- `faint`: the same for a formula that is too weak to be told from luck.
 - `no_alpha`: of a hundred markets without alpha, how many campaigns end with an expression in the
   pool.
 - `agent`: the same where an agent proposes that climbs on the feedback it is given, through the
   prompts and the parser of the language model.
 - `real`: a campaign on real candles, with what its vault says.
 
-Name the parts to run; without a name, all run that need no data. Figures of parts that are not run
-stay in the file. Formulas and settings were chosen on markets of the seeds 1 and 2; `planted`
-reports others. Writes `benchmarks/results/expression_search.json`. `tests/evaluation/expressions`
-runs parts of it; docs/expression-search.md tells what it found.
+Name the parts to run; without a name, all run that need no data, for half an hour of one core.
+Figures of parts and markets that are not run stay in the file. Formulas and settings were chosen on
+markets of the seeds 1 and 2; `planted` reports others. Writes
+`benchmarks/results/expression_search.json`. `tests/evaluation/expressions` runs parts of it;
+docs/expression-search.md tells what it found.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ import re
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,7 @@ from agent_market.evaluation.expressions.search import Search, SearchSettings
 from agent_market.evaluation.expressions.stage import vault_stage
 from agent_market.evaluation.expressions.vault import open_vault
 from agent_market.expressions import parse_expression, sample_expression
+from agent_market.expressions.canonical import expression_hash
 from agent_market.expressions.nodes import Node
 from agent_market.expressions.panel import Panel, panel_of_candles
 from agent_market.expressions.printer import format_expression
@@ -163,6 +167,7 @@ def count_of_pools(
         confirmed += sum(each.used_a_confirmation for each in decisions)
         if campaign.pool:
             kept.append(seed)
+        print(f"without alpha, seed {seed}: {len(campaign.pool)} in the pool", flush=True)
     return {
         "seeds": len(seeds),
         "evaluations_each": max_evaluations,
@@ -253,7 +258,7 @@ def count_of_agent_pools(
 
 
 def real_campaign(
-    folder: Path, datadir: Path, *, max_evaluations: int = 20_000, threads: int = 2
+    folder: Path, datadir: Path, *, max_evaluations: int = 3_000, threads: int = 2
 ) -> dict[str, Any]:
     """Search on stored 5-minute candles of a spot folder; return what the vault says, as it is."""
     pairs = sorted(
@@ -292,12 +297,11 @@ def interval(ic: float | None, t: float | None) -> tuple[float, float] | None:
     return ic - size, ic + size
 
 
-def planted_searches(folder: Path) -> list[dict[str, Any]]:
-    """Return the searches of all formulas on all markets, failures included."""
-    cases = [(seed, formula) for seed in SEEDS for formula in TRUTHS]
-    found = []
-    for number, (seed, formula) in enumerate([*cases, (SEEDS[0], FAINT_TRUTH)]):
-        each = planted_search(folder / f"planted-{number}", seed=seed, formula=formula, threads=2)
+def planted_searches(folder: Path, seeds: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """Yield the searches of all formulas on the markets of the seeds, failures included."""
+    for seed, formula in product(seeds, TRUTHS):
+        name = f"{seed}-{expression_hash(parse_expression(formula))[:8]}"
+        each = planted_search(folder / name, seed=seed, formula=formula, threads=2)
         print(
             f"planted {formula}, seed {seed}: {each['share_of_truth']:.0%} of its coefficient "
             f"({each['found_ic_in_vault']:.4f} of {each['truth_ic_in_vault']:.4f} in the vault), "
@@ -305,14 +309,13 @@ def planted_searches(folder: Path) -> list[dict[str, Any]]:
             f"{each['evaluations']:,} evaluations: {each['found']}",
             flush=True,
         )
-        found.append(each)
-    return found
+        yield each
 
 
 PARTS: dict[str, Callable[[Path], Any]] = {
     "throughput": lambda folder: [throughput(folder / f"threads-{n}", n) for n in (1, 2)],
-    "planted": planted_searches,
     "no_alpha": lambda folder: count_of_pools(folder / "none", range(100)),
+    "faint": lambda folder: planted_search(folder / "faint", seed=SEEDS[0], formula=FAINT_TRUTH),
     "agent": lambda folder: count_of_agent_pools(folder / "agent", range(20)),
 }
 
@@ -320,20 +323,33 @@ PARTS: dict[str, Callable[[Path], Any]] = {
 def main() -> None:
     """Run the parts, print their figures, write them beside those of the others."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--real", type=Path, help="also search the spot candles of this folder")
+    parser.add_argument("parts", nargs="*", help=f"of planted, {', '.join(PARTS)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of planted markets")
+    parser.add_argument("--real", type=Path, help="search the spot candles of this folder, too")
     parser.add_argument("--output", type=Path, default=RESULT)
     options = parser.parse_args()
-    parts = {name: PARTS[name] for name in options.parts or PARTS}
-    if options.real is not None:
-        parts["real"] = lambda folder: real_campaign(folder / "real", options.real)
-    for name, measure in parts.items():
-        with tempfile.TemporaryDirectory() as folder:
-            figures = measure(Path(folder))
-        print(name, json.dumps(figures, indent=1), flush=True)
-        result = read_json(options.output) if options.output.exists() else {}
-        machine = platform.processor() or platform.machine()
-        write_json(options.output, {**result, "machine": machine, name: figures})
+    chosen = options.parts or ([] if options.real else [*PARTS, "planted"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.real is not None:
+            figures = real_campaign(folder / "real", options.real)
+            write_figures(options.output, {"real": figures})
+        for part in chosen:
+            if part == "planted":
+                for each in planted_searches(folder, options.seeds):
+                    planted = f"{each['planted']}, seed {each['seed']}"
+                    write_figures(options.output, {"planted": {planted: each}})
+            else:
+                write_figures(options.output, {part: PARTS[part](folder)})
+
+
+def write_figures(path: Path, figures: dict[str, Any]) -> None:
+    """Print figures and write them beside those that the file holds of other parts and markets."""
+    print(json.dumps(figures, indent=1), flush=True)
+    result = read_json(path) if path.exists() else {}
+    planted = {**result.get("planted", {}), **figures.get("planted", {})}
+    machine = platform.processor() or platform.machine()
+    write_json(path, {**result, **figures, "planted": planted, "machine": machine})
 
 
 if __name__ == "__main__":

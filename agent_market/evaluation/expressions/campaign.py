@@ -367,11 +367,13 @@ def fitness(trial: Trial, node: Node, complexity: float) -> float:
     """Return the coefficient shrunk by what is not sure of it, less what size costs.
 
     The t value alone would prefer what is measured precisely to what predicts well, and the
-    coefficient alone what is lucky. Minus infinity where there is no score.
+    coefficient alone what is lucky. Rows without a value earn nothing: they would be charged no
+    less by the confirmation, which refuses what has too few. Minus infinity where there is no
+    score.
     """
     if not trial.score.is_valid:
         return -math.inf
-    return trial.score.shrunk_ic - complexity * sum(1 for _ in walk(node))
+    return trial.score.coverage * trial.score.shrunk_ic - complexity * sum(1 for _ in walk(node))
 
 
 def form_of(formula: str) -> str:

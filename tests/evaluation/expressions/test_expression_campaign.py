@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent_market.errors import ConfigError, DataError, ExpressionError, GateRejected, StateCorrupt
-from agent_market.evaluation.expressions.campaign import VAULT, Campaign
+from agent_market.evaluation.expressions.campaign import VAULT, Campaign, fitness
 from agent_market.evaluation.expressions.layout import layout_of
 from agent_market.evaluation.expressions.planting import plant_expression
 from agent_market.evaluation.expressions.scoring import t_threshold
@@ -51,6 +51,14 @@ def test_expressions_that_say_the_same_are_one_trial(campaign: Campaign) -> None
     assert list(campaign.trials) == [first.expression_hash]
     campaign.score(nodes_of(campaign, "open < close", "close < open"))
     assert len(campaign.trials) == 2
+
+
+def test_rows_without_a_value_earn_nothing(campaign: Campaign) -> None:
+    """Else the best may be one that the confirmation refuses, as it has a value in too few rows."""
+    (trial,) = campaign.score(nodes_of(campaign, TRUTH))
+    sparse = trial._replace(score=trial.score._replace(coverage=0.9))
+    node = campaign.parse(trial.formula)
+    assert fitness(sparse, node, 0.0) == pytest.approx(0.9 * fitness(trial, node, 0.0))
 
 
 def test_every_trial_raises_the_threshold(campaign: Campaign) -> None:
