@@ -8,7 +8,7 @@ All compiled code that calls another is in this file: numba's cache of a functio
 when a function of another file that it calls changes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from agent_market.rl.paths import Floats, PricePath
 from agent_market.rl.rules import Roi, RuleValues
+
+Record = Any  # of a structured array: numba reads and writes its fields as attributes
 
 ENTER_LONG, EXIT_LONG, ENTER_SHORT, EXIT_SHORT = 1, 2, 4, 8
 """Flags of an action: the columns that a strategy sets on the row."""
@@ -121,8 +123,15 @@ def candles_of(path: PricePath) -> Candles:
     hourly = path.is_on_the_hour()
     funding = path.funding_rate * path.open
     step = np.zeros(len(path)) if path.price_step is None else path.price_step
-    prices = (np.ascontiguousarray(each) for each in (path.open, path.high, path.low, path.close))
-    return Candles(*prices, funding, hourly | (funding != 0), np.ascontiguousarray(step))
+    return Candles(
+        np.ascontiguousarray(path.open),
+        np.ascontiguousarray(path.high),
+        np.ascontiguousarray(path.low),
+        np.ascontiguousarray(path.close),
+        funding,
+        hourly | (funding != 0),
+        np.ascontiguousarray(step),
+    )
 
 
 @numba.njit(cache=True, inline="always")
@@ -170,17 +179,17 @@ def _nearest(value: float, step: float) -> float:
 @numba.njit(cache=True)
 def _above(value: float, step: float) -> float:
     nearest = _nearest(value, step)
-    return nearest if nearest >= value else _nearest(nearest + step, step)
+    return nearest if nearest >= value else _nearest(nearest + step, step)  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True)
 def _below(value: float, step: float) -> float:
     nearest = _nearest(value, step)
-    return nearest if nearest <= value else _nearest(nearest - step, step)
+    return nearest if nearest <= value else _nearest(nearest - step, step)  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True)
-def _ratio_at(account: np.void, rate: float, rules: RuleValues) -> float:
+def _ratio_at(account: Record, rate: float, rules: RuleValues) -> float:
     """Return the open trade's profit as a share of its stake, as `calc_profit_ratio` does."""
     side = account.side
     opened = account.amount * account.open_rate * (1 + side * rules.cost)
@@ -189,7 +198,7 @@ def _ratio_at(account: np.void, rate: float, rules: RuleValues) -> float:
 
 
 @numba.njit(cache=True)
-def _profit_of(account: np.void, amount: float, rate: float, cost: float) -> float:
+def _profit_of(account: Record, amount: float, rate: float, cost: float) -> float:
     """Return what closing a part pays, funding that is not booked yet included."""
     change = account.side * amount * (rate - account.average)
     return float(
@@ -198,14 +207,14 @@ def _profit_of(account: np.void, amount: float, rate: float, cost: float) -> flo
 
 
 @numba.njit(cache=True)
-def _stop_price(account: np.void, rules: RuleValues) -> float:
+def _stop_price(account: Record, rules: RuleValues) -> float:
     if account.side > 0:
-        return _above(account.open_rate * (1 - rules.stop_share), account.price_step)
-    return _below(account.open_rate * (1 + rules.stop_share), account.price_step)
+        return _above(account.open_rate * (1 - rules.stop_share), account.price_step)  # type: ignore[no-any-return]
+    return _below(account.open_rate * (1 + rules.stop_share), account.price_step)  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True)
-def _liquidation_price(account: np.void, rules: RuleValues) -> float:
+def _liquidation_price(account: Record, rules: RuleValues) -> float:
     """Return the price at which an isolated position is liquidated; 0 for never."""
     if not rules.has_liquidation:
         return 0.0
@@ -215,11 +224,11 @@ def _liquidation_price(account: np.void, rules: RuleValues) -> float:
         account.amount * (rules.maintenance_margin - side)
     )
     price += side * abs(account.open_rate - price) * rules.liquidation_buffer
-    return _nearest(max(price, 0.0), account.price_step)
+    return _nearest(max(price, 0.0), account.price_step)  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True)
-def _book_order(account: np.void, row: int, candle: Candle, amount: float) -> None:
+def _book_order(account: Record, row: int, candle: Candle, amount: float) -> None:
     """Book the funding so far to an order, and start anew with what is due at this open."""
     account.funding_orders += account.funding_running
     account.funding_unbooked += account.funding_running
@@ -231,7 +240,7 @@ def _book_order(account: np.void, row: int, candle: Candle, amount: float) -> No
 
 @numba.njit(cache=True)
 def _enter(
-    account: np.void, row: int, side: int, size: float, candle: Candle, rules: RuleValues
+    account: Record, row: int, side: int, size: float, candle: Candle, rules: RuleValues
 ) -> None:
     price = candle.open
     wanted = size * max(account.wallet, 0.0) / price * rules.leverage
@@ -252,7 +261,7 @@ def _enter(
 
 
 @numba.njit(cache=True)
-def _add(account: np.void, row: int, stake: float, candle: Candle, rules: RuleValues) -> None:
+def _add(account: Record, row: int, stake: float, candle: Candle, rules: RuleValues) -> None:
     """Increase the open position at the open, as `adjust_trade_position` with a positive stake."""
     price = candle.open
     added = _below(stake / price * rules.leverage, rules.amount_step)
@@ -271,7 +280,7 @@ def _add(account: np.void, row: int, stake: float, candle: Candle, rules: RuleVa
 
 
 @numba.njit(cache=True)
-def _reduce(account: np.void, row: int, stake: float, candle: Candle, rules: RuleValues) -> None:
+def _reduce(account: Record, row: int, stake: float, candle: Candle, rules: RuleValues) -> None:
     """Sell a part at the open, as `adjust_trade_position` with a negative stake."""
     held = account.amount * account.average / rules.leverage
     sold = _below(stake * account.amount / held, rules.amount_step)
@@ -289,7 +298,7 @@ def _reduce(account: np.void, row: int, stake: float, candle: Candle, rules: Rul
 
 
 @numba.njit(cache=True)
-def _resize(account: np.void, row: int, size: float, candle: Candle, rules: RuleValues) -> None:
+def _resize(account: Record, row: int, size: float, candle: Candle, rules: RuleValues) -> None:
     """Move the stake to a share of the closed balance."""
     account.size = size
     change = size * account.wallet - account.amount * account.average / rules.leverage
@@ -301,13 +310,13 @@ def _resize(account: np.void, row: int, size: float, candle: Candle, rules: Rule
 
 @numba.njit(cache=True)
 def _close(
-    account: np.void,
+    account: Record,
     row: int,
     rate: float,
     code: int,
     rules: RuleValues,
-    first: np.void,
-    second: np.void,
+    first: Record,
+    second: Record,
 ) -> None:
     """Close the trade and write it down."""
     account.funding_unbooked += account.funding_running
@@ -326,7 +335,7 @@ def _close(
 
 
 @numba.njit(cache=True)
-def _check_funding(account: np.void, row: int, candle: Candle) -> None:
+def _check_funding(account: Record, row: int, candle: Candle) -> None:
     if row > account.fill_row:
         account.funding_unit += candle.funding
     if candle.is_funding_checked:
@@ -335,14 +344,14 @@ def _check_funding(account: np.void, row: int, candle: Candle) -> None:
 
 
 @numba.njit(cache=True)
-def _stop_rate(account: np.void, row: int, price: float, candle: Candle) -> float:
+def _stop_rate(account: Record, row: int, price: float, candle: Candle) -> float:
     """Return the price of an exit at a stop: the open where the candle lies beyond it."""
     is_gap = price > candle.high if account.side > 0 else price < candle.low
     return float(candle.open if is_gap else price)
 
 
 @numba.njit(cache=True)
-def _roi_rate(account: np.void, row: int, candle: Candle, rules: RuleValues) -> float:
+def _roi_rate(account: Record, row: int, candle: Candle, rules: RuleValues) -> float:
     """Return the price at which the minimal ROI is taken within the candle, or NaN."""
     minutes = (row - account.entry_row) * rules.candle_minutes
     wanted, due = candle.roi_ratio, candle.roi_minutes
@@ -365,7 +374,7 @@ def _roi_rate(account: np.void, row: int, candle: Candle, rules: RuleValues) -> 
 
 @numba.njit(cache=True)
 def _exit(
-    account: np.void, row: int, flags: int, candle: Candle, rules: RuleValues
+    account: Record, row: int, flags: int, candle: Candle, rules: RuleValues
 ) -> tuple[int, float]:
     """Return code and price of the exit that comes first, or 0: signal, stop, ROI, moved stop."""
     side = account.side
@@ -402,14 +411,14 @@ def _direction(flags: int, can_short: bool) -> int:
 
 @numba.njit(cache=True)
 def _pass(
-    account: np.void,
+    account: Record,
     row: int,
     flags: int,
     size: float,
     candle: Candle,
     rules: RuleValues,
-    first: np.void,
-    second: np.void,
+    first: Record,
+    second: Record,
 ) -> None:
     """Enter if flat, then look for an exit."""
     direction = _direction(flags, rules.can_short)
@@ -428,14 +437,14 @@ def _pass(
 
 @numba.njit(cache=True)
 def trade_candle(
-    account: np.void,
+    account: Record,
     row: int,
     flags: int,
     size: float,
     candle: Candle,
     rules: RuleValues,
-    first: np.void,
-    second: np.void,
+    first: Record,
+    second: Record,
 ) -> None:
     """Trade one candle on the signals of the row before it.
 
@@ -467,7 +476,7 @@ def trade_candle(
 
 
 @numba.njit(cache=True)
-def equity_at(account: np.void, price: float, rules: RuleValues, exit_cost: float) -> float:
+def equity_at(account: Record, price: float, rules: RuleValues, exit_cost: float) -> float:
     """Return the balance with the open position at a price, quote currency.
 
     Parameters
@@ -488,7 +497,7 @@ def equity_at(account: np.void, price: float, rules: RuleValues, exit_cost: floa
 
 
 @numba.njit(cache=True)
-def open_account(account: np.void, row: int, end: int, balance: float) -> None:
+def open_account(account: Record, row: int, end: int, balance: float) -> None:
     """Start flat on a row."""
     account.row, account.end = row, end
     account.wallet = account.equity = account.equity_peak = account.close_peak = balance
@@ -510,7 +519,7 @@ episode, in percent of the balance.
 
 @numba.njit(cache=True)
 def _write_state(
-    account: np.void,
+    account: Record,
     close: float,
     rules: RuleValues,
     observations: npt.NDArray[np.float32],
@@ -531,7 +540,7 @@ def _write_state(
 
 @numba.njit(cache=True)
 def _observe(
-    account: np.void,
+    account: Record,
     close: float,
     rules: RuleValues,
     features: npt.NDArray[np.float32],

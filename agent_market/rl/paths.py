@@ -72,7 +72,8 @@ class PricePath:
         """Return which candles open on the full hour; none without dates."""
         if self.dates is None:
             return np.zeros(len(self), np.bool_)
-        return self.dates.astype("datetime64[s]").astype(np.int64) % 3600 == 0
+        seconds: npt.NDArray[np.int64] = self.dates.astype("datetime64[s]").astype(np.int64)
+        return np.equal(seconds % 3600, 0)
 
 
 def funding_shares(

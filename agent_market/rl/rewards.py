@@ -41,7 +41,7 @@ N_MEMORY = 4
 def _compiled(reward: Reward) -> Reward:
     """Compile a function once, however many environments use it."""
     if isinstance(reward, numba.core.registry.CPUDispatcher):
-        return reward
+        return reward  # type: ignore[no-any-return]
     return numba.njit(reward)  # type: ignore[no-any-return]
 
 

@@ -34,7 +34,7 @@ class TradingEnv(gymnasium.Env[Observation, Any]):
     Parameters are those of `VectorTradingEnv`. `reset(options={"row": t})` starts at a given row.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own form
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(
         self,

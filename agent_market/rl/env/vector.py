@@ -118,7 +118,7 @@ class VectorTradingEnv:
     @property
     def sides(self) -> npt.NDArray[np.int64]:
         """1 long, -1 short, 0 flat, by environment."""
-        return self.accounts["side"]  # type: ignore[no-any-return]
+        return self.accounts["side"]
 
     def reset(self, seed: int | None = None) -> Observations:
         """Start all environments anew.
