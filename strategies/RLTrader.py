@@ -54,13 +54,14 @@ class RLTrader(FeatureHooks):
         dataframe = self.freqai.start(dataframe, metadata, self)
         wanted = [FROM_FLAT, FROM_LONG, *([FROM_SHORT] if self.can_short else [])]
         missing = [name for name in wanted if name not in dataframe]
-        if missing:
+        if missing and (dataframe["do_predict"] == 1).any():
             raise OperationalException(
                 f"RLTrader trades by {', '.join(wanted)}, and the model gives no "
                 f"{', '.join(missing)}. Choose a model that is a policy, such as --freqaimodel "
                 "PolicyTrader, with -1, 0 and 1 among its positions (0 and 1 on spot markets)."
             )
-        return dataframe
+        # before a live bot has its first model
+        return dataframe.reindex(columns=[*dataframe, *missing])
 
     def populate_entry_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
         trusted = dataframe["do_predict"] == 1
