@@ -1,5 +1,6 @@
 """The environment under stable-baselines3 and sb3-contrib."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def test_that_the_end_of_an_episode_is_told_as_stable_baselines_wants_it() -> No
     assert first.tobytes() == kept.tobytes()  # what was given is not written over
     env.seed(3)
     assert env.reset().tobytes() == kept.tobytes()
+
+
+def test_that_stable_baselines_finds_nothing_missing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _vec_env().render_mode is None
 
 
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "SAC"])
