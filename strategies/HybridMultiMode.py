@@ -2,31 +2,16 @@ from datetime import datetime
 from typing import Any
 
 from freqtrade.persistence import Trade
-from freqtrade.strategy import DecimalParameter, IntParameter, IStrategy
+from freqtrade.strategy import DecimalParameter, IntParameter
 from pandas import DataFrame
 
-from agent_market.bridge import (
-    DecisionDesk,
-    expression_features_of,
-    expression_features_path,
-    feature_inputs,
-    feature_set_of,
-    feature_set_path,
-    informative_candles,
-    settings_of,
-)
-from agent_market.features import (
-    Hook,
-    add_calendar_features,
-    add_candle_features,
-    add_period_features,
-)
+from agent_market.bridge import DecisionDesk, FeatureHooks
 from agent_market.learning.labels import ForwardReturn
 
 PREDICTION = "&-forward_return"
 
 
-class HybridMultiMode(IStrategy):
+class HybridMultiMode(FeatureHooks):
     """
     Modes chosen by a causal regime, confirmed by FreqAI, and let through by one risk gate.
 
@@ -71,18 +56,6 @@ class HybridMultiMode(IStrategy):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self.settings = settings_of(config)
-        # Freqtrade lays the configured timeframe over the class's once the strategy is made
-        timeframe = config.get("timeframe", self.timeframe)
-        self.feature_set = feature_set_of(config, timeframe)
-        if self.feature_set is not None:
-            n_shifts = config["freqai"]["feature_parameters"].get("include_shifted_candles", 0)
-            startup = self.feature_set.startup(timeframe, n_shifts)
-            self.startup_candle_count = max(self.startup_candle_count, startup)
-        self.expressions = expression_features_of(config, timeframe)
-        if self.expressions is not None:
-            memory = self.expressions.lookback
-            self.startup_candle_count = max(self.startup_candle_count, memory)
         self.desk = DecisionDesk(self, self.settings, PREDICTION, self.feature_set)
         modes, exits = self.settings.modes, self.settings.exits
         self.entry_edge_bps = DecimalParameter(
@@ -95,7 +68,6 @@ class HybridMultiMode(IStrategy):
             6, 144, default=exits.max_holding_candles, space="sell"
         )
         self.position_adjustment_enable = self.desk.scales_in
-        self.feature_files = (feature_set_path(config), expression_features_path(config))
 
     @property
     def protections(self) -> list[dict[str, Any]]:
@@ -118,36 +90,12 @@ class HybridMultiMode(IStrategy):
         ]
 
     def informative_pairs(self) -> list[tuple[str, str, str]]:
-        pairs = self.dp.current_whitelist()
-        chosen = [] if self.feature_set is None else informative_candles(self.feature_set, pairs)
-        return sorted({*chosen, *self.desk.informative_candles(pairs)})
+        wanted = self.desk.informative_candles(self.dp.current_whitelist())
+        return sorted({*super().informative_pairs(), *wanted})
 
     def bot_loop_start(self, current_time: datetime, **kwargs: Any) -> None:
         if news := self.desk.observe(current_time):
             self.dp.send_msg("\n".join(news))
-
-    def feature_engineering_expand_all(
-        self, dataframe: DataFrame, period: int, metadata: dict[str, Any], **kwargs: Any
-    ) -> DataFrame:
-        if self.feature_set is not None:
-            return self._chosen_features(Hook.EXPAND_ALL, dataframe, metadata, period)
-        return add_period_features(dataframe, period)
-
-    def feature_engineering_expand_basic(
-        self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
-    ) -> DataFrame:
-        if self.feature_set is not None:
-            return self._chosen_features(Hook.EXPAND_BASIC, dataframe, metadata)
-        return add_candle_features(dataframe)
-
-    def feature_engineering_standard(
-        self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
-    ) -> DataFrame:
-        if self.expressions is not None:
-            dataframe = self.expressions.add(dataframe, metadata, self)
-        if self.feature_set is not None:
-            return self._chosen_features(Hook.STANDARD, dataframe, metadata)
-        return add_calendar_features(dataframe, self.timeframe)
 
     def set_freqai_targets(
         self, dataframe: DataFrame, metadata: dict[str, Any], **kwargs: Any
@@ -262,8 +210,3 @@ class HybridMultiMode(IStrategy):
         return self.desk.added_stake(
             trade, current_time, current_profit, min_stake or 0.0, max_stake
         )
-
-    def _chosen_features(
-        self, hook: Hook, dataframe: DataFrame, metadata: dict[str, Any], period: int | None = None
-    ) -> DataFrame:
-        return self.feature_set.add(feature_inputs(self, dataframe, metadata), hook, period)

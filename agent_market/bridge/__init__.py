@@ -2,17 +2,8 @@
 
 from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.decisions import DecisionDesk
-from agent_market.bridge.expression_features import (
-    expression_features_of,
-    expression_features_path,
-)
 from agent_market.bridge.feature_hooks import FeatureHooks
-from agent_market.bridge.feature_sets import (
-    feature_inputs,
-    feature_set_of,
-    feature_set_path,
-    informative_candles,
-)
+from agent_market.bridge.feature_sets import feature_set_path
 from agent_market.bridge.model import AgentMarketModel
 from agent_market.bridge.offline import load_plans, read_config
 from agent_market.bridge.offline_specs import offline_specs
@@ -24,12 +15,7 @@ __all__ = [
     "AgentMarketPanelModel",
     "DecisionDesk",
     "FeatureHooks",
-    "expression_features_of",
-    "expression_features_path",
-    "feature_inputs",
-    "feature_set_of",
     "feature_set_path",
-    "informative_candles",
     "load_plans",
     "model_spec",
     "offline_specs",

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from freqtrade.exceptions import OperationalException
 
+from agent_market.bridge import FeatureHooks
 from agent_market.features import (
     FeatureSet,
     add_calendar_features,
@@ -49,7 +50,7 @@ def test_that_without_a_file_nothing_changes(tmp_path: Path) -> None:
     strategy = _strategy(config)
     assert config == before
     assert strategy.startup_candle_count == 150
-    assert strategy.informative_pairs() == []
+    assert FeatureHooks.informative_pairs(strategy) == []
     candles = random_candles(400)
     for ours, theirs in (
         (
