@@ -8,8 +8,12 @@ what a user who wants profit would write; the latter also with FreqAI's own defa
 `max_training_drawdown_pct`: the documentation's 0.02 ends an episode at a loss of 2 %, and every
 episode starts at the first row, so that later rows are hardly seen.
 
-Returns are of the test rows, on a constant stake, filled at the next open, after costs. Writes
-`benchmarks/results/rl_training.json`. The budget is a twentieth of FreqAI's wall time.
+Returns are of the test rows, on a constant stake, filled at the next open, after costs. Beside its
+whole training, the exact policy is trained as one member for 1, 2, 4 ... epochs, each a training of
+its own: the first of them that earns what FreqAI's model earns in the end says how long reaching it
+takes. The budget is a twentieth of FreqAI's wall time.
+
+Writes `benchmarks/results/rl_training.json`.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ RL_CONFIG = {
 MODEL_PARAMETERS = {"learning_rate": 0.00025, "gamma": 0.9, "verbose": 0}
 DOCUMENTED_DRAWDOWN, DEFAULT_DRAWDOWN = 0.02, 0.8
 VALID_SHARE = 0.2
+EPOCHS = (1, 2, 4, 8, 16, 32)
 _RESULT = Path(__file__).parent / "results" / "rl_training.json"
 
 
@@ -109,19 +114,25 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=6_000)
     parser.add_argument("--train-cycles", type=int, default=25, help="FreqAI's; documented: 25")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rivals", nargs="+", choices=list(RIVALS), default=list(RIVALS))
     parser.add_argument("--output", type=Path, default=_RESULT)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     market = planted_market(asked.seed, asked.train_rows + asked.test_rows)
     train = rows_of_path(market.path, 0, asked.train_rows)
     test = rows_of_path(market.path, asked.train_rows, len(market.path))
-    ours = train_exact(train, test)
-    print(f"exact policy: {ours}")
+    warm = create_policy("exact", {"members": 1, "max_epochs": 1})
+    warm.fit([rows_of_path(train, 0, 1_000)], cost=COST)  # compiled code, as in a live bot
+    ours = train_exact(train, test, {})
+    print(f"exact policy: {ours}", flush=True)
+    early = [train_exact(train, test, {"members": 1, "max_epochs": n}) for n in EPOCHS]
     rivals = {}
-    for name, (kind, drawdown) in RIVALS.items():
+    for name in asked.rivals:
+        kind, drawdown = RIVALS[name]
         rivals[name] = train_freqai(kind, drawdown, train, test, asked)
-        print(f"FreqAI PPO, reward {name}: {rivals[name][-1]}")
-        write_json(asked.output, report(market, test, asked, ours, rivals))
+        print(f"FreqAI PPO, reward {name}: {rivals[name][-1]}", flush=True)
+        print(f"reached by the exact policy: {reached(early, rivals[name][-1])}", flush=True)
+        write_json(asked.output, report(market, test, asked, ours, early, rivals))
     print(f"written to {asked.output}")
 
 
@@ -130,6 +141,7 @@ def report(
     test: PricePath,
     asked: argparse.Namespace,
     ours: dict[str, float],
+    early: list[dict[str, float]],
     rivals: dict[str, list[dict[str, float]]],
 ) -> dict[str, Any]:
     """Return returns, times and ratios."""
@@ -144,6 +156,8 @@ def report(
         "load_average": [round(load, 1) for load in os.getloadavg()],
         "test_return_of_known_drift": round(optimum(problem, drift, start=FLAT), 3),
         "exact": ours,
+        "exact_for_few_epochs": dict(zip(map(str, EPOCHS), early, strict=True)),
+        "time_to_reach_freqai": {name: reached(early, final) for name, final in finals.items()},
         "freqai_ppo": finals,
         "share_of_freqai_wall_time": {
             name: round(ours["wall_seconds"] / final["wall_seconds"], 4)
@@ -161,11 +175,22 @@ def report(
     }
 
 
-def train_exact(train: PricePath, test: PricePath) -> dict[str, float]:
-    """Return time and test return of the exact policy; compiled code is warm, as in a live bot."""
-    warm = create_policy("exact", {"members": 1, "max_epochs": 1})
-    warm.fit([rows_of_path(train, 0, 1_000)], cost=COST)
-    policy = create_policy("exact", {"valid_share": VALID_SHARE})
+def reached(early: list[dict[str, float]], final: dict[str, float]) -> dict[str, float] | None:
+    """Return the first short training that earns what FreqAI's ended with, None for none."""
+    for n_epochs, point in zip(EPOCHS, early, strict=True):
+        if point["test_return"] >= final["test_return"]:
+            return {
+                "epochs": n_epochs,
+                **point,
+                "share_of_wall_time": round(point["wall_seconds"] / final["wall_seconds"], 5),
+                "share_of_cpu_time": round(point["cpu_seconds"] / final["cpu_seconds"], 5),
+            }
+    return None
+
+
+def train_exact(train: PricePath, test: PricePath, settings: dict[str, Any]) -> dict[str, float]:
+    """Return time and test return of the exact policy."""
+    policy = create_policy("exact", {"valid_share": VALID_SHARE, **settings})
     wall, cpu = time.perf_counter(), time.process_time()
     policy.fit([train], cost=COST)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
