@@ -65,9 +65,13 @@ class RLTrader(FeatureHooks):
 
     def populate_entry_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
         trusted = dataframe["do_predict"] == 1
-        dataframe.loc[trusted & (dataframe[FROM_FLAT] > 0), "enter_long"] = 1
+        # only what would be kept: the host reads an entry beside its own exit as neither, and would
+        # not close a long position whose exit a contradictory policy asks for
+        opens_long = (dataframe[FROM_FLAT] > 0) & (dataframe[FROM_LONG] > 0)
+        dataframe.loc[trusted & opens_long, "enter_long"] = 1
         if self.can_short:
-            dataframe.loc[trusted & (dataframe[FROM_FLAT] < 0), "enter_short"] = 1
+            opens_short = (dataframe[FROM_FLAT] < 0) & (dataframe[FROM_SHORT] < 0)
+            dataframe.loc[trusted & opens_short, "enter_short"] = 1
         return dataframe
 
     def populate_exit_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
