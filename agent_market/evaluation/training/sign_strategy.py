@@ -101,7 +101,7 @@ def strategy_figures(returns: Sequence[pd.DataFrame], cost_bps: float) -> dict[s
     kept = [part for part in returns if len(part)]
     if not kept:
         return {"cost_bps": cost_bps, "n_candles": 0} | {
-            name: _curve_figures(pd.Series(dtype=float)) for name in ("net", "gross")
+            name: curve_figures(pd.Series(dtype=float)) for name in ("net", "gross")
         }
     whole = pd.concat(kept, axis=1, keys=range(len(kept))).fillna(0.0)
     mean = whole.T.groupby(level=1).mean().T.sort_index()
@@ -113,8 +113,8 @@ def strategy_figures(returns: Sequence[pd.DataFrame], cost_bps: float) -> dict[s
         if len(mean) > 1
         else math.nan,
         "mean_position": float(mean["position"].mean()),
-        "net": _curve_figures(_equity(mean["net"])),
-        "gross": _curve_figures(_equity(mean["gross"])),
+        "net": curve_figures(_equity(mean["net"])),
+        "gross": curve_figures(_equity(mean["gross"])),
     }
 
 
@@ -134,7 +134,8 @@ def _equity(returns: pd.Series[float]) -> pd.Series[float]:
     return pd.Series(values, index=times.insert(0, times[0] - candle))
 
 
-def _curve_figures(equity: pd.Series[float]) -> dict[str, Any]:
+def curve_figures(equity: pd.Series[float]) -> dict[str, Any]:
+    """Return return, Sharpe ratio with its interval, drawdown and daily values of an equity."""
     daily = daily_returns(equity)
     returns = np.asarray(daily, np.float64)
     curve = np.cumprod(1.0 + returns)

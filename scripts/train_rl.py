@@ -1,0 +1,185 @@
+#!/usr/bin/env python
+"""Train policies on the frames and windows of `freqtrade backtesting`, and trade what they say.
+
+Several policies and seeds at once, walk-forward; out of sample by the accounting that reproduces
+Freqtrade's backtest, beside a trend rule, buy and hold and, on request, FreqAI's own learner.
+Writes policies.json and policies.html.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from freqtrade.exceptions import OperationalException
+from rich.console import Console
+from rich.table import Column, Table
+
+from agent_market.bridge import load_plans, model_spec, read_config, settings_of
+from agent_market.bridge.trade_positions import price_path, trading_rules
+from agent_market.errors import AgentMarketError, ConfigError
+from agent_market.evaluation.report_tables import flat_config
+from agent_market.evaluation.rl import PolicyExperiment, run_policies, write_policy_page
+from agent_market.evaluation.rl.freqai_learner import LEARNER, learner_signals
+from agent_market.evaluation.rl.logs import write_logs
+from agent_market.evaluation.statement import read_manifest
+from agent_market.evaluation.training import (
+    DEFAULT_COST_BPS,
+    installed_versions,
+    local_processes,
+    progress_bars,
+)
+from agent_market.flow.options import (
+    ConfigOption,
+    DatadirOption,
+    StrategyOption,
+    TimerangeOption,
+    UserdirOption,
+)
+from agent_market.learning.window_model import ModelSpec
+from agent_market.rl.adapters import POLICY_ADAPTERS
+from agent_market.store import hash_json, write_json
+
+ADAPTERS = {adapter.policy_type.name: adapter.name for adapter in POLICY_ADAPTERS}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+
+@app.command()
+def train(
+    config: ConfigOption = None,
+    timerange: TimerangeOption = None,
+    datadir: DatadirOption = None,
+    userdir: UserdirOption = None,
+    strategy: StrategyOption = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--policy", help=f"Of {', '.join(ADAPTERS)}; repeatable. [all]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Train each policy with seeds 1 to N.", min=1)] = 3,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes, one thread each. [one a core]", min=1)
+    ] = None,
+    cost_bps: Annotated[
+        float, typer.Option(help="Fee and slippage of a fill, in training and after.", min=0)
+    ] = DEFAULT_COST_BPS,
+    freqai_learner: Annotated[
+        int,
+        typer.Option(metavar="CYCLES", help="Also FreqAI's own learner, so many passes.", min=0),
+    ] = 0,
+    tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder. [policies, below agent_market.state_dir]")
+    ] = None,
+) -> None:
+    """Train, trade, and write policies.json and policies.html."""
+    files = config or [Path("config.json"), Path("config.rl.json")]
+    words = {
+        "timerange": timerange,
+        "datadir": datadir,
+        "user_data_dir": userdir,
+        "strategy": strategy,
+    }
+    settings = read_config(files, words)
+    logging.getLogger("freqtrade").setLevel(logging.WARNING)
+    own = settings_of(settings)
+    specs = _specs(settings, policy or list(ADAPTERS), cost_bps)
+    (plans,) = load_plans(settings).values()
+    folder = output or Path(own.state_dir) / "policies"
+    further = {}
+    if freqai_learner:
+        further[f"{LEARNER}, {freqai_learner} cycles"] = learner_signals(
+            plans, files, settings, folder / "freqai_learner", freqai_learner
+        )
+    experiment = PolicyExperiment(
+        plans=plans,
+        paths={plan.pair: price_path(settings, plan) for plan in plans},
+        policies=specs,
+        seeds=range(1, seeds + 1),
+        rules=trading_rules(settings, fee=cost_bps / 1e4, slippage=0.0, leverage=own.rl.leverage),
+        timeframe=settings["timeframe"],
+        further=further,
+        manifest=read_manifest(Path(settings["datadir"])),
+        provenance={
+            "strategy": str(settings.get("strategy")),
+            "timerange": str(settings.get("timerange")),
+            "config_hash": hash_json(flat_config(settings)),
+            "features_hash": hash_json(sorted(plan.table.key for plan in plans)),
+        },
+        versions=installed_versions(),
+    )
+    execute = local_processes(workers or own.learning.workers or os.cpu_count() or 1)
+    logs = folder / "tensorboard" if tensorboard else None
+    with progress_bars() as on_progress:
+        summary = run_policies(experiment, execute, on_progress, logs)
+    write_json(folder / "policies.json", summary)
+    write_policy_page(summary, settings, folder / "policies.html")
+    if logs is not None:
+        write_logs(summary, logs)
+        print(f"Logs: tensorboard --logdir {logs}")  # noqa: T201
+    _show(summary)
+    print(f"Figures: {folder / 'policies.json'}\nReport: {folder / 'policies.html'}")  # noqa: T201
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's error is one line, not a traceback."""
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
+    try:
+        app(sys.argv[1:] if arguments is None else list(arguments))
+    except (AgentMarketError, OperationalException, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+
+
+def _specs(
+    settings: Mapping[str, Any], policies: Sequence[str], cost_bps: float
+) -> dict[str, ModelSpec]:
+    """Return the model of each policy, with its section of the configuration."""
+    unknown = [name for name in policies if name not in ADAPTERS]
+    if unknown:
+        raise ConfigError(
+            f"there is no policy {unknown[0]!r} that FreqAI can train. Known: "
+            f"{', '.join(ADAPTERS)}."
+        )
+    horizon = int(settings["freqai"]["feature_parameters"]["label_period_candles"])
+    given = settings["freqai"].get("model_training_parameters", {})
+    specs = {}
+    for adapter in POLICY_ADAPTERS:
+        if adapter.policy_type.name in policies:
+            # other keys there are another model's
+            params = {**given.get(adapter.section(), {}), "cost_bps": cost_bps}
+            name = adapter.policy_type.name
+            specs[name] = model_spec(settings, adapter.name, horizon, params=params)
+    return specs
+
+
+def _show(summary: Mapping[str, Any]) -> None:
+    headings = ("policy", "net %", "Sharpe", "95 %", "drawdown %", "trades", "exposure %")
+    table = Table(*[Column(heading, no_wrap=True) for heading in headings], box=None)
+    for row in summary["rows"]:
+        net = row["strategy"]["net"]
+        table.add_row(
+            row["name"],
+            _figure(net["return_percent"]),
+            _figure(net["sharpe"]),
+            " .. ".join(map(_figure, net["sharpe_interval_95"])),
+            _figure(net["max_drawdown_percent"]),
+            str(row["trades"]),
+            _figure(100 * row["exposure"], 0),
+        )
+        for reason in row.get("not_trained", []):
+            console.print(f"warning: a window was not trained: {reason}", markup=False)
+    console.print(table)
+
+
+def _figure(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+if __name__ == "__main__":
+    main()
