@@ -1,9 +1,10 @@
 """kill -9 while expressions are scored, and while they are confirmed; `resume` ends the same."""
 
+import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
+from dataclasses import dataclass
 
 import psutil
 import pytest
@@ -12,20 +13,41 @@ from tests.campaign_project import campaign_project, write_reverting_market
 from tests.flow_project import FlowProject
 
 RUN = ("run", "--rounds", "1", "--steps", "data,features,expressions")
+PUBLISHED = ("freqai_features.json", "freqai_expressions.json")
 
 
-def _project(root: Path) -> FlowProject:
-    project = campaign_project(root, evaluations=600, feature_trials=1)
-    write_reverting_market(project.datadir)
-    return project
+@dataclass
+class Undisturbed:
+    """A project whose campaign was never killed, and the two files that it published."""
+
+    project: FlowProject
+    published: dict[str, bytes]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> FlowProject:
-    project = _project(tmp_path_factory.mktemp("undisturbed") / "p")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    root = tmp_path_factory.mktemp("undisturbed") / "p"
+    project = campaign_project(root, evaluations=600, feature_trials=1)
+    write_reverting_market(project.datadir)
     result = project.flow(*RUN, seconds=560)
     assert result.returncode == 0, result.stdout + result.stderr
-    return project
+    return Undisturbed(project, _published(project))
+
+
+def _published(project: FlowProject) -> dict[str, bytes]:
+    userdir = project.root / "user_data"
+    return {name: (userdir / name).read_bytes() for name in PUBLISHED}
+
+
+def _forget_campaign(project: FlowProject) -> None:
+    """Leave candles, features and the backtest; nothing of what expressions came from."""
+    shutil.rmtree(project.state_dir / "campaigns")
+    for path in project.runs()[0].rglob("*"):
+        if path.is_file() and path.name in {"expressions.json", "accepted.json"}:
+            path.unlink()
+    for manifest in project.state_dir.glob("outputs/expressions*.json"):
+        manifest.unlink()
+    (project.root / "user_data" / "freqai_expressions.json").unlink()
 
 
 def _kill_when_there(project: FlowProject, file: str, *arguments: str) -> None:
@@ -48,21 +70,20 @@ def _wait_for(project: FlowProject, file: str, process: subprocess.Popen[bytes])
     raise AssertionError(f"the campaign never wrote {file}")
 
 
-def test_that_a_killed_campaign_ends_with_the_same_expressions(
-    undisturbed: FlowProject, tmp_path: Path
-) -> None:
-    project = _project(tmp_path / "p")
+def test_that_a_killed_campaign_ends_with_the_same_expressions(undisturbed: Undisturbed) -> None:
+    project = undisturbed.project
+    _forget_campaign(project)
     _kill_when_there(project, "trials.jsonl", *RUN)
     assert project.states()["expressions.1"] == "running"
     _kill_when_there(project, "candidates-*.json", "resume")
     assert project.states()["expressions"] == "running"
     result = project.flow("resume", seconds=400)
     assert result.returncode == 0, result.stdout + result.stderr
-    for name in ("freqai_expressions.json", "freqai_features.json"):
-        path = Path("user_data") / name
-        assert (project.root / path).read_bytes() == (undisturbed.root / path).read_bytes()
-    assert b'"formula"' in (project.root / "user_data" / "freqai_expressions.json").read_bytes()
+    assert _published(project) == undisturbed.published
+    assert b'"formula"' in undisturbed.published["freqai_expressions.json"]
     steps = project.steps()
     assert (steps["expressions.1"]["attempts"], steps["expressions.1"]["completions"]) == (2, 1)
-    assert (steps["expressions"]["attempts"], steps["backtest.1"]["attempts"]) == (2, 1)
-    assert len(project.runs()) == 1
+    assert steps["expressions"]["attempts"] == 2
+    # only an equal file of the round leaves the backtest of the undisturbed run in use
+    assert steps["backtest.1"]["state"] == "skipped"
+    assert len(project.runs()) == 2
