@@ -203,9 +203,12 @@ def _rank_rows(x: FloatArray, order: Places, n: int, out: FloatArray) -> None:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _move(at: int, inserted: int, removed: int, words: Words) -> int:
     """Return where the k-th bit is that was at `at` before one bit came and another went."""
-    if inserted < at:
-        return at if removed < at else _find_last(at, words)
-    return at if removed > at else _find_next(at, words)
+    # one branch a direction, which is rarer taken and better guessed than one a comparison
+    if (inserted < at) & (removed >= at):
+        return _find_last(at, words)
+    if (inserted > at) & (removed <= at):
+        return _find_next(at, words)
+    return at
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -131,27 +131,55 @@ def _join_cubes(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _join_products(
-    x: Double, y: Double, away: Double, y_away: Double, products: Double,
-    size: int, is_odd: bool, to: Double,
+def _join_both(
+    x: Double, x_away: Double, x_squares: Double, y: Double, y_away: Double, y_squares: Double,
+    products: Double, size: int, to_x: Double, to_x_squares: Double, to_y: Double,
+    to_y_squares: Double, to_products: Double,
 ) -> None:  # fmt: skip
-    """Join the sums of products around both means."""
-    two, weight = 2 * size, size / 2
-    next_x, next_y, next_products = x[size:], y[size:], products[size:]
-    next_away, next_y_away = away[size:], y_away[size:]
-    if not is_odd:
-        for i in range(to.size):
-            apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
-            y_apart = (next_y[i] - y[i]) + (next_y_away[i] - y_away[i])
-            to[i] = products[i] + next_products[i] + apart * y_apart * weight
-        return
-    last, last_y, last_weight = x[two:], y[two:], two / (two + 1)
-    for i in range(to.size):
-        apart = (next_x[i] - x[i]) + (next_away[i] - away[i])
+    """Join the moments of x and of y, and the sums of products around both means, in one pass."""
+    weight = size / 2
+    next_x, next_x_away, next_x_squares = x[size:], x_away[size:], x_squares[size:]
+    next_y, next_y_away, next_y_squares = y[size:], y_away[size:], y_squares[size:]
+    next_products = products[size:]
+    for i in range(to_x.size):
+        apart = (next_x[i] - x[i]) + (next_x_away[i] - x_away[i])
         y_apart = (next_y[i] - y[i]) + (next_y_away[i] - y_away[i])
-        rest = (last[i] - x[i]) - (away[i] + 0.5 * apart)
-        y_rest = (last_y[i] - y[i]) - (y_away[i] + 0.5 * y_apart)
-        to[i] = (
+        to_x[i] = x_away[i] + 0.5 * apart
+        to_y[i] = y_away[i] + 0.5 * y_apart
+        to_x_squares[i] = x_squares[i] + next_x_squares[i] + apart * apart * weight
+        to_y_squares[i] = y_squares[i] + next_y_squares[i] + y_apart * y_apart * weight
+        to_products[i] = products[i] + next_products[i] + apart * y_apart * weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _join_both_and_row(
+    x: Double, x_away: Double, x_squares: Double, y: Double, y_away: Double, y_squares: Double,
+    products: Double, size: int, to_x: Double, to_x_squares: Double, to_y: Double,
+    to_y_squares: Double, to_products: Double,
+) -> None:  # fmt: skip
+    """Join as `_join_both` does, and one row more."""
+    two, weight = 2 * size, size / 2
+    share, last_weight = 1 / (two + 1), two / (two + 1)
+    next_x, next_x_away, next_x_squares = x[size:], x_away[size:], x_squares[size:]
+    next_y, next_y_away, next_y_squares = y[size:], y_away[size:], y_squares[size:]
+    next_products, last_x, last_y = products[size:], x[two:], y[two:]
+    for i in range(to_x.size):
+        apart = (next_x[i] - x[i]) + (next_x_away[i] - x_away[i])
+        y_apart = (next_y[i] - y[i]) + (next_y_away[i] - y_away[i])
+        mean, y_mean = x_away[i] + 0.5 * apart, y_away[i] + 0.5 * y_apart
+        rest, y_rest = (last_x[i] - x[i]) - mean, (last_y[i] - y[i]) - y_mean
+        to_x[i] = mean + rest * share
+        to_y[i] = y_mean + y_rest * share
+        to_x_squares[i] = (
+            x_squares[i] + next_x_squares[i] + apart * apart * weight + rest * rest * last_weight
+        )
+        to_y_squares[i] = (
+            y_squares[i]
+            + next_y_squares[i]
+            + y_apart * y_apart * weight
+            + y_rest * y_rest * last_weight
+        )
+        to_products[i] = (
             products[i] + next_products[i] + apart * y_apart * weight + rest * y_rest * last_weight
         )
 
@@ -257,9 +285,16 @@ def joint_moments(
                 is_odd = (n >> digit) & 1 == 1
                 longer = 2 * size + is_odd
                 left = rows - longer + 1
-                _join_products(a, b, a_away, b_away, products, size, is_odd, o5[:left])
-                _join(a, a_away, a_squares, size, is_odd, o1[:left], o2[:left])
-                _join(b, b_away, b_squares, size, is_odd, o3[:left], o4[:left])
+                if is_odd:
+                    _join_both_and_row(
+                        a, a_away, a_squares, b, b_away, b_squares, products, size,
+                        o1[:left], o2[:left], o3[:left], o4[:left], o5[:left],
+                    )  # fmt: skip
+                else:
+                    _join_both(
+                        a, a_away, a_squares, b, b_away, b_squares, products, size,
+                        o1[:left], o2[:left], o3[:left], o4[:left], o5[:left],
+                    )  # fmt: skip
                 a_away, a_squares, o1, o2 = o1, o2, a_away, a_squares
                 b_away, b_squares, o3, o4 = o3, o4, b_away, b_squares
                 products, o5, size = o5, products, longer
