@@ -4,6 +4,7 @@ pandas and polars get the fast form of every operator (rolling methods, NumPy wh
 on frames of a column a pair, the longer candles and derived series ready made, and the same sharing
 of common parts; pandas is also timed without it. What they answer otherwise is left to them: `ewm`
 without an end, running sums that drift, infinite values. Each engine runs in a process of its own.
+Then the same expressions are scored as a campaign's search scores them, on its search rows.
 
 Writes `benchmarks/results/expressions.json`. The budget is a tenth of pandas' time, and memory
 within the bound. `--rounds 1` is a quick look. Needs `pip install polars==2.1.0`, which is no
@@ -31,6 +32,12 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from agent_market.evaluation.expressions.layout import (
+    CampaignDesign,
+    forward_returns,
+    layout_of,
+)
+from agent_market.evaluation.expressions.stage import search_stage
 from agent_market.expressions import (
     At,
     Call,
@@ -54,6 +61,7 @@ TIMEFRAME = "5m"
 MEMORY_BYTES = 512 << 20
 BUDGET_TIMES_PANDAS = 10.0
 _ROUNDS = {"ours": 5, "ours on one core": 3, "pandas": 3, "pandas without sharing": 1, "polars": 3}
+_SCORING_ROUNDS = 3
 _COMPARED = slice(3000, None, 997)
 _RESULT = Path(__file__).parent / "results" / "expressions.json"
 
@@ -64,18 +72,27 @@ Operators = dict[str, Callable[..., Value]]
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, help="rounds of every engine")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rounds", type=int, help="rounds of every engine, at most")
+    most = parser.parse_args().rounds or max(_ROUNDS.values())
     context = multiprocessing.get_context("spawn")
     runs = {}
     for engine, usual in _ROUNDS.items():
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            runs[engine] = pool.submit(run_engine, engine, rounds or usual).result()
+            runs[engine] = pool.submit(run_engine, engine, min(most, usual)).result()
         print(f"{engine}: {statistics.median(runs[engine]['seconds']):.2f} s")
-    result = report(runs)
+    scored = {}
+    for threads in sorted({1, os.cpu_count() or 1}):
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            scored[f"threads {threads}"] = pool.submit(
+                run_scoring, threads, min(most, _SCORING_ROUNDS)
+            ).result()
+    result = report(runs) | {"scoring": scored}
     for what in ("times_faster_than", "cpu_times_more_than_ours_on_one_core", "memory_kept_mb"):
         print(f"{what}: {result[what]}")
     print(f"expressions a second: {result['expressions_a_second']}")
+    for threads_used, each in scored.items():
+        rate = each["expressions_a_second"]
+        print(f"scored, {threads_used}: {rate} expressions a second, {each['rows']} rows a pair")
     _RESULT.parent.mkdir(exist_ok=True)
     write_json(_RESULT, result)
     print(f"written to {_RESULT}")
@@ -122,6 +139,26 @@ def report(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
             engine: round(agreement(run["sample"], ours["sample"]), 4)
             for engine, run in runs.items()
         },
+    }
+
+
+def run_scoring(threads: int, rounds: int) -> dict[str, Any]:
+    """Return how many expressions a campaign's search computes and scores a second."""
+    warnings.simplefilter("ignore")
+    nodes, panel, design = expressions(), market(), CampaignDesign(horizon_candles=12)
+    layout, labels = layout_of(N_ROWS, TIMEFRAME, design), forward_returns(panel, 12)
+    seconds = []
+    for _ in range(rounds + 1):  # the first one reads the compiled code, or compiles it
+        stage = search_stage(panel, labels, layout, design, threads)  # which keeps values
+        start = time.perf_counter()
+        scores = list(stage.scores(nodes))
+        seconds.append(time.perf_counter() - start)
+        assert len(scores) == N_EXPRESSIONS
+    return {
+        "rows": layout.search.stop,
+        "seconds": [round(each, 3) for each in seconds[1:]],
+        "with_a_score": sum(score.is_valid for score in scores),
+        "expressions_a_second": round(N_EXPRESSIONS / statistics.median(seconds[1:]), 1),
     }
 
 
