@@ -204,11 +204,12 @@ def _rank_rows(x: FloatArray, order: Places, n: int, out: FloatArray) -> None:
 def _move(at: int, inserted: int, removed: int, words: Words) -> int:
     """Return where the k-th bit is that was at `at` before one bit came and another went."""
     # one branch a direction, which is rarer taken and better guessed than one a comparison
+    moved: int = at
     if (inserted < at) & (removed >= at):
-        return _find_last(at, words)
-    if (inserted > at) & (removed <= at):
-        return _find_next(at, words)
-    return at
+        moved = _find_last(at, words)
+    elif (inserted > at) & (removed <= at):
+        moved = _find_next(at, words)
+    return moved
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
