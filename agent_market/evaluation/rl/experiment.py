@@ -224,12 +224,6 @@ def _policy_row(
         "n_windows": sum(len(each.outcomes) for each in predictions),
         "windows_traded": sum(_n_traded(each) for each in predictions),
         "not_trained": [error for each in predictions for error in each.errors],
-        "fit_seconds": [
-            outcome.report.fit_seconds
-            for each in predictions
-            for outcome in each.outcomes.values()
-            if outcome.report is not None
-        ],
     }
 
 
