@@ -28,6 +28,7 @@ _STRATEGY = '''from agent_market.bridge import FeatureHooks
 class FreqaiLearner(FeatureHooks):
     """What FreqAI's learner needs beside our features; it trades nothing."""
 
+    timeframe = "5m"
     can_short = True
     stoploss = -0.2
     startup_candle_count = 150
