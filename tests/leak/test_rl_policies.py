@@ -80,14 +80,14 @@ def test_every_policy_comes_within_5_percent_when_trained_for_long(name: str) ->
 
 @pytest.mark.parametrize("name", ["exact", "imitation"])
 def test_without_alpha_nothing_significant_is_earned_and_little_is_held(name: str) -> None:
-    earned, exposures = [], []
+    gains, exposures = [], []
     for seed in SEEDS:
         train, test = train_and_test(barren_market(seed, 12_000), 8_000)
         policy = create_policy(name, {"members": 2, "max_epochs": 20})
         policy.fit([train], cost=COST, seed=seed)
-        earned.append(earned(policy, test))
+        gains.append(earned(policy, test))
         exposures.append(np.abs(policy.positions_of(test.features)).mean())
-    assert t_value(np.concatenate(earned), BLOCK) < 2
+    assert t_value(np.concatenate(gains), BLOCK) < 2
     assert np.mean(exposures) < 0.2
 
 
