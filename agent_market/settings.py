@@ -9,13 +9,14 @@ import difflib
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from agent_market.errors import ConfigError
 
+PolicyName = Literal["exact", "ppo", "cql", "imitation"]
 SimulatedTimeframe = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d"]
 
 
@@ -573,6 +574,21 @@ class RoundSettings(Section):
     seed: int = Field(default=7, ge=0)
 
 
+class PolicyStepSettings(Section):
+    """What `agent_flow.py run --rl` trains.
+
+    policies : which.
+    seeds : each is trained with the seeds 1 to N.
+    cost_bps : fee and slippage of a fill, in training and after it.
+    strategy : whose features and `&-gain` they learn from, whose stop-loss and ROI they have.
+    """
+
+    policies: tuple[PolicyName, ...] = Field(default=get_args(PolicyName), min_length=1)
+    seeds: int = Field(default=3, ge=1)
+    cost_bps: float = Field(default=6, ge=0)
+    strategy: str = "RLTrader"
+
+
 class FlowSettings(Section):
     """The durable flow.
 
@@ -580,11 +596,50 @@ class FlowSettings(Section):
         below `state_dir`.
     summary_path : the newest backtest summary, read by agents and by people.
     rounds : of the steps `features` and `expressions`.
+    rl : of the step `rl`.
     """
 
     database_url: str | None = None
     summary_path: Path = Path("user_data/llm_feedback/latest_backtest_summary.json")
     rounds: RoundSettings = RoundSettings()
+    rl: PolicyStepSettings = PolicyStepSettings()
+
+
+class StageLimits(Section):
+    """What a stage of a release must show before the next one may begin; `docs/staged-release.md`.
+
+    max_drawdown : share of equity; above it the stage is left at once, whatever the other figures.
+    min_sharpe : annualized, of daily returns.
+    min_sharpe_low : lower end of its 95 % block-bootstrap interval.
+    min_hit_rate : share of closed trades with a profit.
+    max_cost_share : fees and funding as a share of the profit before them.
+    min_trades, min_days : closed trades and days of the stage below which nothing is judged but
+        the drawdown. An interval needs ten days.
+    """
+
+    max_drawdown: float = Field(default=0.10, gt=0, le=1)
+    min_sharpe: float = Field(default=1.0, allow_inf_nan=False)
+    min_sharpe_low: float = Field(default=-2.0, allow_inf_nan=False)
+    min_hit_rate: float = Field(default=0.40, ge=0, le=1)
+    max_cost_share: float = Field(default=0.50, ge=0, allow_inf_nan=False)
+    min_trades: int = Field(default=100, ge=1)
+    min_days: float = Field(default=60, ge=10, allow_inf_nan=False)
+
+
+class ReleaseSettings(Section):
+    """Stages of a release, in their order; each one's limits are kept as they were at its start.
+
+    paper : a dry run. small_paper : a dry run with the stakes of `small_live`. live_hints : a dry
+        run on the live market, whose entries people only read. small_live : real orders; its
+        limits promote to nothing, and break as the others do.
+    seed : of the bootstrap.
+    """
+
+    paper: StageLimits = StageLimits()
+    small_paper: StageLimits = StageLimits(max_drawdown=0.08, min_sharpe_low=-1, min_days=30)
+    live_hints: StageLimits = StageLimits(max_drawdown=0.06, min_sharpe_low=0, min_days=30)
+    small_live: StageLimits = StageLimits(max_drawdown=0.05, min_sharpe_low=0, min_days=30)
+    seed: int = Field(default=7, ge=0)
 
 
 class AgentMarketSettings(Section):
@@ -608,6 +663,7 @@ class AgentMarketSettings(Section):
     event_mode: EventModeSettings = EventModeSettings()
     patches: PatchSettings = PatchSettings()
     flow: FlowSettings = FlowSettings()
+    release: ReleaseSettings = ReleaseSettings()
 
 
 FREQAI_FILES = {
