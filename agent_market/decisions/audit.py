@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from agent_market.decisions.patches import Change
 
-Action = Literal["patch", "revert", "publish"]
+Action = Literal["patch", "revert", "publish", "start", "promote", "roll back"]
 State = Literal["begun", "done", "failed"]
 
 _metadata = MetaData()
