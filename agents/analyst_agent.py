@@ -73,6 +73,21 @@ _UNITS = frozenset(
 )
 
 
+_MEASURES = {
+    "drawdown": "drawdown",
+    "sharpe": "sharpe",
+    "sortino": "sortino",
+    "calmar": "calmar",
+    "information coefficient": "_ic",
+    "win rate": "win_rate",
+    "profit factor": "profit_factor",
+    "leverage": "leverage",
+    "fees": "fees",
+    "funding": "funding",
+}
+"""Words that name a measure, and what is in the names of its fields."""
+
+
 class Line(NamedTuple):
     """What the template says of one thing.
 
@@ -279,7 +294,8 @@ def fault_of(sentence: str, facts: Facts) -> str:
 
     Every figure must stand right before the field that it is from and equal it to the printed
     digits, sign and unit included; what is left must hold no number, in digits or words, no markup
-    and no name of a row whose fields are not cited. Whether the *words* are right is not checked.
+    and no name of a row or a measure that is not cited. Whether the other words are right is not
+    checked.
     """
     if not sentence.endswith(".") or len(sentence) > _LONGEST_SENTENCE:
         return f"it is no sentence of at most {_LONGEST_SENTENCE} characters"
@@ -376,6 +392,9 @@ def _fault_of_rest(rest: str, paths: Sequence[str], facts: Facts) -> str:
         rest, n_found = _named(name).subn(" ", rest)
         if n_found and name not in cited:
             return f"it names {name} and cites no field of it"
+    for word, part in _MEASURES.items():
+        if word in rest.lower() and not any(part in path for path in paths):
+            return f"it speaks of {word} and cites no field of it"
     if any("interval_95" in path for path in paths):
         rest = rest.replace("95 % interval", "interval")
     if any(c.isnumeric() for c in rest) or _NUMBER_WORDS.search(rest):

@@ -152,6 +152,7 @@ WRONG = {
     "rows the wrong way": "Breakout and mean_reversion made 74.96 [by_mode.breakout.net_profit].",
     "no row": "The mode made -18.44 USDT [by_mode.mean_reversion.net_profit].",
     "a total for a row": "Mode breakout made 97.49 USDT [totals.net_profit].",
+    "another measure": "The drawdown was 0.97 % [totals.net_profit_percent] at its worst.",
     "an interval of nothing": "The 95 % interval is 49 trades [totals.trades].",
     "a link": "It made 49 [totals.trades](x) trades [totals.trades].",
     "a host": "See evil.example for 49 trades [totals.trades].",
