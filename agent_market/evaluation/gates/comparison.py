@@ -110,9 +110,10 @@ class _Book:
     @classmethod
     def of(cls, evidence: Evidence, start: pd.Timestamp, days: int) -> _Book:
         closed_at = pd.to_datetime(evidence.trades["close_date"], utc=True)
-        inside = (closed_at >= start) & (closed_at < start + days * _DAY)
+        inside = (closed_at > start) & (closed_at <= start + days * _DAY)
         trades = evidence.trades[inside]
-        day = ((closed_at[inside] - start) // _DAY).to_numpy(int)
+        # a backtest closes what is open at its very end: that moment belongs to the day before
+        day = np.asarray(np.ceil((closed_at[inside] - start) / _DAY), np.int64) - 1
         records = trades.to_dict("records")
         values = {
             "profit": trades["profit_abs"].to_numpy(float),
@@ -122,9 +123,8 @@ class _Book:
         for name, each in values.items():
             if not np.isfinite(each).all():
                 raise DataError(f"{evidence.source}: the {name} of a closed trade is not finite.")
-        before = start - pd.Timedelta(milliseconds=1)
         return cls(
-            balance=evidence.starting_balance + realized(evidence.trades, before),
+            balance=evidence.starting_balance + realized(evidence.trades, start),
             trades=len(trades),
             **{name: _by_day(day, each, days) for name, each in values.items()},
         )

@@ -113,7 +113,7 @@ def assess(
 
     Raises
     ------
-    GateRejected
+    ConfigError
         The evidence is a backtest, and the stage is not the first or began after it was run.
     """
     configured = limits_of(settings, state.stage)
@@ -205,12 +205,12 @@ def _time_of(state: StageState, evidence: Evidence, now: datetime) -> tuple[date
     if evidence.ran_at is None:
         return state.since, now
     if state.stage != "paper":
-        raise GateRejected(
+        raise ConfigError(
             f"{evidence.source} is a backtest; {state.stage} is judged on a bot's trades. Give the "
             "database of the bot."
         )
     if evidence.ran_at < state.since:
-        raise GateRejected(
+        raise ConfigError(
             f"{evidence.source} was run at {evidence.ran_at.isoformat()}, before the limits were "
             f"written down at {state.since.isoformat()}. Run it again."
         )

@@ -186,11 +186,11 @@ def test_that_every_limit_has_a_loose_side(key, factor):
 def test_that_a_backtest_counts_in_paper_only_and_only_if_run_after_its_start(ledger):
     state = start(ledger, SETTINGS, START, **WHO)
     run = {"ran_at": START - timedelta(seconds=1)}
-    with pytest.raises(GateRejected, match="before the limits"):
+    with pytest.raises(ConfigError, match="before the limits"):
         assess(state, SETTINGS, evidence([], **run), START)
     run = {"ran_at": START + timedelta(seconds=1)}
     assert assess(state, SETTINGS, evidence([trade(1, 0)], **run), START).figures.trades == 1
-    with pytest.raises(GateRejected, match="is a backtest"):
+    with pytest.raises(ConfigError, match="is a backtest"):
         assess(go_on(ledger, GOOD), SETTINGS, evidence([], **run), START)
 
 

@@ -46,6 +46,12 @@ def test_that_only_whole_days_of_both_count():
     assert (found.days, found.first_trades, found.second_trades) == (30, 0, 1)
 
 
+def test_that_a_trade_closed_at_the_very_end_belongs_to_the_last_day():
+    last = evidence([trade(5, 19, hours=24.0)], days=20)
+    case = compare(evidence([], days=20), last, 7).cases[0]
+    assert case.second_return == pytest.approx(5 / BALANCE)
+
+
 def test_that_too_few_days_and_figures_that_are_not_finite_are_refused():
     with pytest.raises(DataError, match="share 9 whole days"):
         compare(evidence([], days=9.9), evidence([], days=DAYS), 7)
