@@ -2,6 +2,7 @@
 """Run the whole loop: data, backtest with FreqAI training, summary, report.
 
 With `--rounds N`, features and alpha expressions are found before the backtest, on earlier candles.
+With `--rl`, policies are trained and compared over the same time range.
 
 Every step is durable: a run that was killed goes on with `resume`, and what an earlier run has made
 of the same code, configuration and data is skipped.
@@ -13,9 +14,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -39,7 +40,7 @@ from agent_market.flow.options import (
 )
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import make_plan
-from agent_market.flow.setup import ROUND_NAMES, Request, resolve
+from agent_market.flow.setup import RL_NAME, ROUND_NAMES, Request, resolve
 from agent_market.flow.workflow import resume_run, start_run
 from agent_market.settings import load_settings
 from agent_market.store import read_json
@@ -70,13 +71,16 @@ def run(
         str | None, typer.Option("--userdir", "--user-data-dir", help="User data directory.")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(help=f"Steps to do: {','.join(ROUND_NAMES)}. [all]")
+        str | None, typer.Option(help=f"Steps to do: {','.join((*ROUND_NAMES, RL_NAME))}. [all]")
     ] = None,
     rounds: Annotated[
         int, typer.Option(help="Choose features, and find expressions in so many rounds.", min=0)
     ] = 0,
     open_vault: Annotated[
         bool, typer.Option("--open-vault", help="End the campaign: open its vault, once.")
+    ] = False,
+    rl: Annotated[
+        bool, typer.Option("--rl", help="Also train policies, and compare them.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Redo what is unchanged.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would run, and why.")] = False,
@@ -87,6 +91,7 @@ def run(
         steps=tuple(step.strip() for step in (steps or "").split(",") if step.strip()),
         rounds=rounds,
         open_vault=open_vault,
+        rl=rl,
         force=force,
         datadir=datadir,
         timerange=timerange,
@@ -170,14 +175,22 @@ def _finish(work: Callable[[], RunRecord]) -> None:
 def _print_results(record: RunRecord) -> None:
     facts = {step["name"]: step["facts"] for step in record.read()["steps"]}
     summary, report = facts["summarize"].get("summary"), facts["report"].get("report")
-    for warning in facts["backtest"].get("untrained_windows", []):
+    policies = facts.get(RL_NAME, {})
+    for warning in (each for own in (policies, facts["backtest"]) for each in _untrained(own)):
         console.print(f"warning: a window was not trained: {warning}", markup=False)
     _print_campaign(record)
     if summary and Path(summary).is_file():
         console.print(result_table(read_json(Path(summary))))
         print(f"Summary: {summary}")  # noqa: T201
+    if "report" in policies:
+        print(f"Policies: {policies['report']}")  # noqa: T201
     if report:
         print(f"Report: {report}")  # noqa: T201
+
+
+def _untrained(facts: Mapping[str, Any]) -> list[str]:
+    windows: list[str] = facts.get("untrained_windows", [])
+    return windows
 
 
 def _print_campaign(record: RunRecord) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,17 +21,13 @@ from freqtrade.exceptions import OperationalException
 from rich.console import Console
 from rich.table import Column, Table
 
-from agent_market.bridge import load_plans, model_spec, read_config, settings_of
-from agent_market.bridge.trade_positions import price_path, trading_rules
-from agent_market.errors import AgentMarketError, ConfigError
-from agent_market.evaluation.report_tables import flat_config
-from agent_market.evaluation.rl import PolicyExperiment, run_policies, write_policy_page
+from agent_market.bridge import read_config, settings_of
+from agent_market.errors import AgentMarketError
+from agent_market.evaluation.rl import run_policies, write_policy_page
 from agent_market.evaluation.rl.freqai_learner import LEARNER, learner_signals
 from agent_market.evaluation.rl.logs import write_logs
-from agent_market.evaluation.statement import read_manifest
 from agent_market.evaluation.training import (
     DEFAULT_COST_BPS,
-    installed_versions,
     local_processes,
     progress_bars,
 )
@@ -41,11 +38,9 @@ from agent_market.flow.options import (
     TimerangeOption,
     UserdirOption,
 )
-from agent_market.learning.window_model import ModelSpec
-from agent_market.rl.adapters import POLICY_ADAPTERS
-from agent_market.store import hash_json, write_json
+from agent_market.flow.policy_experiment import ADAPTERS, policy_experiment
+from agent_market.store import write_json
 
-ADAPTERS = {adapter.policy_type.name: adapter.name for adapter in POLICY_ADAPTERS}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
 
@@ -88,31 +83,14 @@ def train(
     settings = read_config(files, words)
     logging.getLogger("freqtrade").setLevel(logging.WARNING)
     own = settings_of(settings)
-    specs = _specs(settings, policy or list(ADAPTERS), cost_bps)
-    (plans,) = load_plans(settings).values()
+    experiment = policy_experiment(settings, policy or list(ADAPTERS), seeds, cost_bps)
     folder = output or Path(own.state_dir) / "policies"
-    further = {}
     if freqai_learner:
-        further[f"{LEARNER}, {freqai_learner} cycles"] = learner_signals(
-            plans, files, settings, folder / "freqai_learner", freqai_learner
+        signals = learner_signals(
+            experiment.plans, files, settings, folder / "freqai_learner", freqai_learner
         )
-    experiment = PolicyExperiment(
-        plans=plans,
-        paths={plan.pair: price_path(settings, plan) for plan in plans},
-        policies=specs,
-        seeds=range(1, seeds + 1),
-        rules=trading_rules(settings, fee=cost_bps / 1e4, slippage=0.0, leverage=own.rl.leverage),
-        timeframe=settings["timeframe"],
-        further=further,
-        manifest=read_manifest(Path(settings["datadir"])),
-        provenance={
-            "strategy": str(settings.get("strategy")),
-            "timerange": str(settings.get("timerange")),
-            "config_hash": hash_json(flat_config(settings)),
-            "features_hash": hash_json(sorted(plan.table.key for plan in plans)),
-        },
-        versions=installed_versions(),
-    )
+        name = f"{LEARNER}, {freqai_learner} cycles"
+        experiment = replace(experiment, further={name: signals})
     execute = local_processes(workers or own.learning.workers or os.cpu_count() or 1)
     logs = folder / "tensorboard" if tensorboard else None
     with progress_bars() as on_progress:
@@ -134,28 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (AgentMarketError, OperationalException, OSError) as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
-
-
-def _specs(
-    settings: Mapping[str, Any], policies: Sequence[str], cost_bps: float
-) -> dict[str, ModelSpec]:
-    """Return the model of each policy, with its section of the configuration."""
-    unknown = [name for name in policies if name not in ADAPTERS]
-    if unknown:
-        raise ConfigError(
-            f"there is no policy {unknown[0]!r} that FreqAI can train. Known: "
-            f"{', '.join(ADAPTERS)}."
-        )
-    horizon = int(settings["freqai"]["feature_parameters"]["label_period_candles"])
-    given = settings["freqai"].get("model_training_parameters", {})
-    specs = {}
-    for adapter in POLICY_ADAPTERS:
-        if adapter.policy_type.name in policies:
-            # other keys there are another model's
-            params = {**given.get(adapter.section(), {}), "cost_bps": cost_bps}
-            name = adapter.policy_type.name
-            specs[name] = model_spec(settings, adapter.name, horizon, params=params)
-    return specs
 
 
 def _show(summary: Mapping[str, Any]) -> None:

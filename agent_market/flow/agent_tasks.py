@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PROGRESS = "agents: "
 """Begins the lines of a task's output that are shown while it runs."""
 
-TaskName = Literal["features", "propose", "accept", "vault"]
+TaskName = Literal["features", "propose", "accept", "vault", "rl"]
 
 
 class AgentTask(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Column, Table
@@ -41,7 +42,16 @@ def run_table(record: RunRecord, *, is_held: bool) -> Table:
             str(step["attempts"]),
             step["reason"] or "",
         )
+        if "policies" in step["facts"]:
+            table.add_row("", "", "", "", _policies(step["facts"]))
     return table
+
+
+def _policies(facts: Mapping[str, Any]) -> str:
+    """Return what each policy and rule came to, with a link to their report."""
+    earned = [f"{name} {_figure(net)}" for name, net in facts["net_return_percent"].items()]
+    report = Path(facts["report"]).resolve().as_uri()
+    return f"net % after costs: {', '.join(earned)} ([link={report}]report[/link])"
 
 
 def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:

@@ -93,10 +93,13 @@ def agent_code() -> dict[str, str]:
     return {f"agents/{path.name}": file_hash(path) for path in sorted(folder.glob("*.py"))}
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that decide a backtest's result."""
+def library_versions(further: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide a backtest's result.
+
+    `further` names others; one that is not installed is left out.
+    """
     versions = {"python": platform.python_version()}
-    for library in _ENGINES + _LEARNERS:
+    for library in (*_ENGINES, *_LEARNERS, *further):
         try:
             versions[library] = version(library)
         except PackageNotFoundError:

@@ -85,7 +85,7 @@ def choose_features(setup: Setup, upstream: Upstream, place: Workplace) -> StepO
     """Let the feature agent choose among the groups, on the rows before the development range."""
     before = development_setup(setup)
     output = place.folder / "features.json"
-    task = _task(before, place, output, before.timerange_text, before.config)
+    task = task_of(before, place, output, before.timerange_text, before.config)
     facts = run_task("features", task, place.folder)
     return StepOutput([output], facts | {"features": str(output)})
 
@@ -151,7 +151,7 @@ def _campaign_task(
     rows = {"data": stored_data(setup), **_campaign_config(setup)}
     folder = setup.settings.state_dir / "campaigns" / hash_json(rows)[:16]
     content = setup.config | {"agent_market": _own_section(setup)}
-    task = _task(setup, place, place.folder / output, as_text(history_of(setup)), content)
+    task = task_of(setup, place, place.folder / output, as_text(history_of(setup)), content)
     told = {"campaign": folder, "number": number, "rounds": setup.rounds, "summary": summary}
     return task.model_copy(update=told)
 
@@ -159,12 +159,14 @@ def _campaign_task(
 def _own_section(setup: Setup) -> Config:
     # the setup's configuration lacks the section `flow`, which may hold a password
     own: Config = setup.config.get("agent_market", {})
-    return own | {"flow": {"rounds": setup.settings.flow.rounds.model_dump(mode="json")}}
+    given = setup.settings.flow.model_dump(mode="json", include={"rounds", "rl"})
+    return own | {"flow": given}
 
 
-def _task(
+def task_of(
     setup: Setup, place: Workplace, output: Path, timerange: str, config: Mapping[str, Any]
 ) -> AgentTask:
+    """Return a task that writes `output`; its configuration is written beside that."""
     place.folder.mkdir(parents=True, exist_ok=True)
     setup.user_data_dir.mkdir(parents=True, exist_ok=True)
     file = place.folder / f"{output.stem}.config.json"

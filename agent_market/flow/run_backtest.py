@@ -65,7 +65,7 @@ def run_backtest(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutp
 
 def models_dir(setup: Setup, key: str) -> Path:
     """Return where FreqAI keeps this backtest's models and predictions."""
-    return setup.user_data_dir / "models" / _identifier(setup, key)
+    return setup.user_data_dir / "models" / identifier(setup, key)
 
 
 def result_paths(backtest: Manifest) -> tuple[Path, Path]:
@@ -73,7 +73,8 @@ def result_paths(backtest: Manifest) -> tuple[Path, Path]:
     return Path(backtest.facts["result"]), Path(backtest.facts["models"])
 
 
-def _identifier(setup: Setup, key: str) -> str:
+def identifier(setup: Setup, key: str) -> str:
+    """Return the name under which FreqAI keeps what a step with this key leaves."""
     # FreqAI reuses what it finds under an identifier, so other inputs must have another one.
     return f"{setup.freqai.get('identifier', 'backtest')}-{key[:12]}"
 
@@ -81,7 +82,7 @@ def _identifier(setup: Setup, key: str) -> str:
 def _freqtrade_config(setup: Setup, key: str, overlay: Config) -> Config:
     config = deep_merge(setup.config, overlay)
     if setup.freqai:
-        config = deep_merge(config, {"freqai": {"identifier": _identifier(setup, key)}})
+        config = deep_merge(config, {"freqai": {"identifier": identifier(setup, key)}})
     return config
 
 

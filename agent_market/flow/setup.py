@@ -13,12 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent_market.errors import ConfigError
 from agent_market.features.feature_set import read_feature_set
 from agent_market.flow.configuration import Config, deep_merge, load_config_files, without_secrets
+from agent_market.flow.policy_libraries import require_libraries
 from agent_market.flow.timerange import Timerange, parse_timerange
 from agent_market.settings import FREQAI_FILES, AgentMarketSettings, freqai_file, load_settings
 
 STEP_NAMES = ("data", "backtest", "summarize", "report")
 ROUND_NAMES = ("data", "features", "expressions", "backtest", "summarize", "report")
 """What `--steps` may name where there are rounds."""
+RL_NAME = "rl"
+"""What it may name beside them with `--rl`."""
 Source = Literal["exchange", "simulator", "directory"]
 
 
@@ -26,7 +29,7 @@ class Request(BaseModel):
     """The command line of `agent_flow run`, as it is kept in the run's record.
 
     `config` lists files, later ones win; None or an empty tuple leaves the choice to them. `steps`
-    is a part of `STEP_NAMES`, with rounds of `ROUND_NAMES`; empty: all of them.
+    is a part of `STEP_NAMES`, with rounds of `ROUND_NAMES`, with `rl` of that too; empty: all.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +38,7 @@ class Request(BaseModel):
     steps: tuple[str, ...] = ()
     rounds: int = Field(default=0, ge=0)
     open_vault: bool = False
+    rl: bool = False
     force: bool = False
     datadir: str | None = None
     timerange: str | None = None
@@ -46,20 +50,22 @@ class Request(BaseModel):
     @property
     def step_names(self) -> tuple[str, ...]:
         """Every step of such a run, in order; those of a round end with its number."""
+        policies = (RL_NAME,) if self.rl else ()
         if not self.rounds:
-            return STEP_NAMES
+            return (*STEP_NAMES[:1], *policies, *STEP_NAMES[1:])
         rounds = [
             f"{name}.{number}"
             for number in range(1, self.rounds + 1)
             for name in ("expressions", "backtest", "summarize")
         ]
         vault = ("vault",) if self.open_vault else ()
-        return ("data", "features", *rounds, *ROUND_NAMES[2:], *vault)
+        found = ("data", "features", *rounds, "expressions")
+        return (*found, *policies, *ROUND_NAMES[3:], *vault)
 
     @property
     def selected(self) -> tuple[str, ...]:
         """The steps to do: what belongs to a round goes with `expressions`, the vault with all."""
-        chosen = self.steps or (*ROUND_NAMES, "vault")
+        chosen = self.steps or (*ROUND_NAMES, RL_NAME)
         return tuple(
             name
             for name in self.step_names
@@ -137,8 +143,12 @@ def resolve(request: Request) -> Setup:
     user_data_dir = Path(config.setdefault("user_data_dir", "user_data"))
     strategy = _required(config, "strategy", None, "--strategy NAME")
     model = _freqaimodel(config)
-    if request.rounds and model is None:
-        raise ConfigError("--rounds: features are FreqAI's. Set freqai.enabled to true.")
+    for option, is_given in (("--rounds", request.rounds), ("--rl", request.rl)):
+        if is_given and model is None:
+            raise ConfigError(f"{option}: features are FreqAI's. Set freqai.enabled to true.")
+    if request.rl:
+        require_libraries(settings.flow.rl.policies)
+        find_strategy(settings.flow.rl.strategy, config, user_data_dir)
     return Setup(
         config=without_secrets(config) | {"timerange": timerange},
         settings=settings,
@@ -150,7 +160,7 @@ def resolve(request: Request) -> Setup:
         timerange_text=timerange,
         timerange=parse_timerange(timerange),
         pairs=_pairs(config),
-        strategy_file=_strategy_file(strategy, config, user_data_dir),
+        strategy_file=find_strategy(strategy, config, user_data_dir),
         freqaimodel_file=find_class(model, _class_folders(config, "freqaimodel", user_data_dir)),
         rounds=request.rounds,
     )
@@ -172,7 +182,8 @@ def _class_folders(config: Config, kind: str, user_data_dir: Path) -> list[Path]
     return [Path(folder) for folder in (own, user_data_dir / default) if folder]
 
 
-def _strategy_file(strategy: str, config: Config, user_data_dir: Path) -> Path:
+def find_strategy(strategy: str, config: Config, user_data_dir: Path) -> Path:
+    """Return the file of a strategy; ConfigError if it is in none of the folders."""
     folders = _class_folders(config, "strategy", user_data_dir)
     file = find_class(strategy, folders)
     if file is None:
@@ -197,12 +208,15 @@ def _apply_options(config: Config, request: Request) -> Config:
 
 
 def _check_steps(request: Request) -> None:
-    known = ROUND_NAMES if request.rounds else STEP_NAMES
+    own = (RL_NAME,) if request.rl else ()
+    known = (*(ROUND_NAMES if request.rounds else STEP_NAMES), *own)
     unknown = [step for step in request.steps if step not in known]
     if request.open_vault and not request.rounds:
         raise ConfigError("--open-vault: there is no campaign without --rounds. Give --rounds N.")
     if not unknown:
         return
+    if unknown == [RL_NAME]:
+        raise ConfigError("--steps: 'rl' trains policies, which is off. Give --rl as well.")
     if set(unknown) <= set(ROUND_NAMES):
         raise ConfigError(f"--steps: {unknown} are steps of rounds. Give --rounds N as well.")
     raise ConfigError(f"--steps: {unknown} unknown. Choose from {', '.join(known)}.")
