@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 
 from agent_market.errors import DataError
 from agent_market.evaluation.gates import compare
-from agent_market.evaluation.gates.comparison import FEE_MULTIPLES, SLIPPAGE_BPS
+from agent_market.evaluation.gates.comparison import (
+    FEE_MULTIPLES,
+    SLIPPAGE_BPS,
+    _interval,
+    _resampled_days,
+)
 from tests.evaluation.gates.gate_trades import BALANCE, FEE, evidence, trade
 
 DAYS = 40
@@ -78,6 +83,16 @@ def test_that_equal_seeds_give_equal_comparisons_and_exchanged_variants_opposite
         assert other.difference_interval.low == pytest.approx(
             -case.difference_interval.high, abs=1e-9
         )
+
+
+@pytest.mark.parametrize(("days", "most"), [(10, 0.15), (60, 0.11), (180, 0.09)])
+def test_that_variants_alike_are_told_apart_as_seldom_as_the_documentation_says(days, most):
+    rng = np.random.default_rng(1)
+    draws = [rng.normal(0, 1, days) for _ in range(400)]
+    intervals = [
+        _interval(each[_resampled_days(days, seed)].mean(axis=1)) for seed, each in enumerate(draws)
+    ]
+    assert np.mean([low > 0 or high < 0 for low, high in intervals]) < most
 
 
 def test_that_a_variant_against_itself_differs_by_nothing():
