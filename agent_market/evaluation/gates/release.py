@@ -35,6 +35,7 @@ class StageState(BaseModel):
 
     since : its trades count from then on.
     limits : as the configuration had them when it began.
+    seed : of the bootstrap, kept too: with another one an interval may just pass.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class StageState(BaseModel):
     stage: Stage
     since: AwareDatetime
     limits: StageLimits
+    seed: int
 
 
 class Ledger(Protocol):
@@ -118,7 +120,7 @@ def assess(
     """
     configured = limits_of(settings, state.stage)
     start_at, end_at = _time_of(state, evidence, now)
-    figures = measure(evidence, start_at, end_at, settings.seed)
+    figures = measure(evidence, start_at, end_at, state.seed)
     verdict = judge(figures, _strictest(state.limits, configured))
     return Assessment(state, figures, verdict, loosened(state.limits, configured))
 
@@ -198,7 +200,8 @@ def roll_back(
 
 
 def _begun(stage: Stage, settings: ReleaseSettings, now: datetime) -> StageState:
-    return StageState(stage=stage, since=now, limits=limits_of(settings, stage))
+    limits = limits_of(settings, stage)
+    return StageState(stage=stage, since=now, limits=limits, seed=settings.seed)
 
 
 def _time_of(state: StageState, evidence: Evidence, now: datetime) -> tuple[datetime, datetime]:

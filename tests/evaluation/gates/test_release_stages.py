@@ -169,6 +169,17 @@ def test_that_limits_tightened_while_a_stage_runs_hold_at_once(ledger):
     assert not loosened(SETTINGS.paper, harder.paper)
 
 
+def test_that_another_seed_changes_no_interval_of_a_stage_that_runs(ledger):
+    state = start(ledger, SETTINGS, START, **WHO)
+    shown = evidence([trade(float(day % 5 - 2), day) for day in range(20)])
+    now = START + timedelta(days=20)
+    intervals = {
+        assess(state, ReleaseSettings(seed=seed), shown, now).figures.sharpe_interval
+        for seed in (1, 2, 3)
+    }
+    assert len(intervals) == 1 and intervals.pop().low < 0
+
+
 @given(
     st.sampled_from(sorted(StageLimits.model_fields)),
     st.floats(0.1, 0.9),
