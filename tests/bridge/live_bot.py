@@ -73,6 +73,17 @@ def configuration(folder: Path, **changes: Any) -> dict[str, Any]:
     return config
 
 
+class BotProvider(SnapshotProvider):
+    """The candles of a bot that has been given no funding rates."""
+
+    def get_pair_dataframe(
+        self, pair: str, timeframe: str | None = None, candle_type: str = ""
+    ) -> pd.DataFrame:
+        if candle_type == CandleType.FUNDING_RATE:
+            return super().get_pair_dataframe(pair, timeframe).iloc[:0]
+        return super().get_pair_dataframe(pair, timeframe, candle_type)
+
+
 @dataclass
 class LiveBot:
     config: dict[str, Any]
@@ -89,7 +100,7 @@ class LiveBot:
         strategy.freqai_info = config["freqai"]
         end = int(history[BTC]["5m"]["date"].iloc[-1].timestamp()) + 300
         bot = cls(config, model, strategy, end)
-        strategy.dp = SnapshotProvider(config, bot.snapshot(BTC))
+        strategy.dp = BotProvider(config, bot.snapshot(BTC))
         return bot
 
     def kitchen(self, pair: str) -> FreqaiDataKitchen:

@@ -344,7 +344,7 @@ def test_that_what_is_not_fitted_says_so_and_a_failed_fit_keeps_the_model():
 def test_that_a_regressor_has_no_classes():
     adapter = fast("linear_regressor").fit(**part_of_each())
     for ask in (lambda: adapter.classes_, lambda: adapter.predict_proba(np.zeros((1, 3)))):
-        with pytest.raises(ConfigError, match="linear_regressor is a regressor"):
+        with pytest.raises(ConfigError, match="linear_regressor is no classifier"):
             ask()
 
 
