@@ -231,7 +231,7 @@ def count_of_agent_pools(
 ) -> dict[str, Any]:
     """Return how many campaigns on markets without alpha end with a pool, fed by an agent."""
     settings = LlmSettings(base_url="http://nowhere", tries=1)
-    kept, highest, by_agent, confirmed = [], [], 0, 0
+    kept, first, highest, by_agent, confirmed = [], [], [], 0, 0
     seeds = list(seeds)
     for seed in seeds:
         panel = market_without_alpha(seed, 45, PAIRS[:4])
@@ -242,7 +242,9 @@ def count_of_agent_pools(
         run = run_rounds(proposer, judge, scope, n_rounds=n_rounds, n=n, seed=seed)
         origins = [entry["origin"] for each in run.rounds for entry in each.expressions]
         by_agent += origins.count("model")
-        highest.append(np.nanmax([abs(trial.score.t) for trial in campaign.trials.values()]))
+        tried = [abs(trial.score.t) for trial in campaign.trials.values()]
+        first.append(np.nanmax(tried[:n]))
+        highest.append(np.nanmax(tried))
         confirmed += sum(each.used_a_confirmation for each in campaign.decisions.values())
         if run.pool:
             kept.append(seed)
@@ -250,6 +252,7 @@ def count_of_agent_pools(
         "seeds": len(seeds),
         "evaluations_each": n_rounds * n,
         "proposed_by_agent": by_agent / (len(seeds) * n_rounds * n),
+        "median_of_highest_t_in_first_round": float(np.median(first)),
         "median_of_highest_t": float(np.median(highest)),
         "confirmations": confirmed,
         "not_empty": len(kept),
