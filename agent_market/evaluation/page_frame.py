@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
@@ -40,6 +41,22 @@ def html_page(title: str, sections: Sequence[str], charts: Mapping[str, Figure])
         f'<script type="application/json" id="charts">{data}</script>\n'
         f"<script>{get_plotlyjs()}</script>\n<script>{_DRAW}</script>\n</body></html>\n"
     )
+
+
+def page_header(title: str, facts: str, *, is_simulated: bool) -> str:
+    """Return the head of a report: title, facts, and whether its prices were observed."""
+    badge = "Simulated market: no price here was observed" if is_simulated else "Recorded candles"
+    style = "badge simulated" if is_simulated else "badge"
+    return (
+        f"<header><h1>{escape(title)}</h1><p>{escape(facts)}</p>"
+        f'<span class="{style}">{badge}</span></header>'
+    )
+
+
+def footer(generated_at: datetime | None) -> str:
+    """Return the end of a report: when it was made, now if not said."""
+    stamp = (generated_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"<footer>Generated at {stamp}. All times are UTC.</footer>"
 
 
 def cards(figures: Sequence[tuple[str, str, str]]) -> str:

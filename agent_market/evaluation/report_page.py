@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from html import escape
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,10 @@ from agent_market.evaluation.number_format import (
 from agent_market.evaluation.page_frame import (
     cards,
     chart_place,
+    footer,
     html_page,
     list_section,
+    page_header,
     section,
     unavailable,
 )
@@ -41,8 +42,7 @@ from agent_market.evaluation.report_figures import (
 )
 from agent_market.evaluation.report_tables import (
     comparison_table,
-    facts_table,
-    flat_config,
+    configuration_section,
     host_table,
     importance_table,
     planted_table,
@@ -80,8 +80,7 @@ def write_report(
     """
     result = load_result(artifacts)
     charts = _figures(summary, artifacts, result)
-    stamp = (generated_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
-    write_text(path, _page(summary, artifacts, result, charts, stamp))
+    write_text(path, _page(summary, artifacts, result, charts, footer(generated_at)))
 
 
 def _figures(
@@ -110,7 +109,7 @@ def _page(
     artifacts: BacktestArtifacts,
     result: BacktestResult,
     charts: Mapping[str, Figure],
-    stamp: str,
+    end: str,
 ) -> str:
     title = f"Backtest of {result.strategy}"
     sections = [
@@ -124,7 +123,7 @@ def _page(
         _simulated_section(summary),
         list_section("What is not proven", summary["not_proven"]),
         _run_section(summary, artifacts),
-        f"<footer>Generated at {escape(stamp)}. All times are UTC.</footer>",
+        end,
     ]
     return html_page(title, sections, charts)
 
@@ -137,13 +136,8 @@ def _header(summary: Mapping[str, Any]) -> str:
         f"{day(run['start'])} to {day(run['end'])} ({number(run['days'], 0)} days), "
         f"{run['timeframe']} candles, {mode}: {', '.join(run['pairs'])}"
     )
-    simulated = summary["market"]["kind"] == "simulated"
-    badge = "Simulated market: no price here was observed" if simulated else "Recorded candles"
-    style = "badge simulated" if simulated else "badge"
-    return (
-        f"<header><h1>{escape(run['strategy'] + model)}</h1><p>{escape(facts)}</p>"
-        f'<span class="{style}">{badge}</span></header>'
-    )
+    is_simulated = summary["market"]["kind"] == "simulated"
+    return page_header(run["strategy"] + model, facts, is_simulated=is_simulated)
 
 
 def _cards(summary: Mapping[str, Any]) -> str:
@@ -283,10 +277,7 @@ def _run_section(summary: Mapping[str, Any], artifacts: BacktestArtifacts) -> st
             for name, value in sorted(summary["provenance"].items())
         },
     }
-    texts = {name: MISSING if value is None else str(value) for name, value in facts.items()}
-    config = facts_table(flat_config(artifacts.config))
-    details = f"<details><summary>The whole configuration</summary>{config}</details>"
-    return section("Configuration and hashes", "", facts_table(texts) + details)
+    return configuration_section(facts, artifacts.config)
 
 
 def _currency(summary: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from agent_market.evaluation.number_format import (
     signed,
     whole,
 )
+from agent_market.evaluation.page_frame import section
 
 _SECRET = re.compile(r"(^|_)(key|secret|password|token|uid|passphrase|private)s?$|_token$", re.I)
 
@@ -194,6 +195,16 @@ def facts_table(facts: Mapping[str, str]) -> str:
         for name, value in facts.items()
     )
     return f'<table class="facts"><tbody>{rows}</tbody></table>'
+
+
+def configuration_section(facts: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Return what a run was made with, and the whole configuration, folded."""
+    texts = {name: MISSING if value is None else str(value) for name, value in facts.items()}
+    details = (
+        "<details><summary>The whole configuration</summary>"
+        f"{facts_table(flat_config(config))}</details>"
+    )
+    return section("Configuration and hashes", "", facts_table(texts) + details)
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ from agent_market.evaluation.number_format import day, interval, number, percent
 from agent_market.evaluation.page_frame import (
     cards,
     chart_place,
+    footer,
     html_page,
     list_section,
+    page_header,
     section,
 )
-from agent_market.evaluation.report_tables import Column, facts_table, flat_config, table
+from agent_market.evaluation.report_tables import Column, configuration_section, table
 from agent_market.evaluation.training.figures import earnings_figure, interval_figure
-from agent_market.evaluation.training.tables import earnings_table
+from agent_market.evaluation.training.tables import earnings_table, parameters_text
 from agent_market.store import write_text
 
 TITLE = "Policies"
@@ -42,7 +44,6 @@ def write_policy_page(
     generated_at : datetime, optional
         The only part of the page that is not a function of the other arguments; now if omitted.
     """
-    stamp = (generated_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
     rows = summary["rows"]
     charts = {
         "sharpe": interval_figure(list(map(_flat, rows)), "sharpe", "sharpe_interval_95", "Sharpe"),
@@ -58,7 +59,7 @@ def write_policy_page(
         list_section("What is simulated", summary["simulated"]),
         list_section("What is not proven", summary["not_proven"]),
         _run_section(summary, config),
-        f"<footer>Generated at {escape(stamp)}. All times are UTC.</footer>",
+        footer(generated_at),
     ]
     write_text(path, html_page(TITLE, sections, charts))
 
@@ -94,13 +95,8 @@ def _header(summary: Mapping[str, Any]) -> str:
         f"{whole(run['n_windows'])} windows a pair, {whole(run['n_features'])} features: "
         f"{', '.join(run['pairs'])}"
     )
-    simulated = summary["market"] == "simulated"
-    badge = "Simulated market: no price here was observed" if simulated else "Recorded candles"
-    style = "badge simulated" if simulated else "badge"
-    return (
-        f"<header><h1>{escape(TITLE + ': ' + ', '.join(run['policies']))}</h1>"
-        f'<p>{escape(facts)}</p><span class="{style}">{badge}</span></header>'
-    )
+    title = f"{TITLE}: {', '.join(run['policies'])}"
+    return page_header(title, facts, is_simulated=summary["market"] == "simulated")
 
 
 def _first_figures(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -169,18 +165,8 @@ def _run_section(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         "Seeds": ", ".join(map(str, run["seeds"])),
         "Leverage": run["leverage"],
         "Stop-loss": run["stoploss"],
-        **{row["name"]: _settings(row["spec"]) for row in summary["rows"] if "spec" in row},
+        **{row["name"]: parameters_text(row["spec"]) for row in summary["rows"] if "spec" in row},
         **dict(sorted(summary["provenance"].items())),
         **{f"Version of {name}": value for name, value in sorted(summary["versions"].items())},
     }
-    texts = {name: str(value) for name, value in facts.items()}
-    details = (
-        "<details><summary>The whole configuration</summary>"
-        f"{facts_table(flat_config(config))}</details>"
-    )
-    return section("Configuration and hashes", "", facts_table(texts) + details)
-
-
-def _settings(spec: Mapping[str, Any]) -> str:
-    params = spec["params"]
-    return ", ".join(f"{name} = {value}" for name, value in sorted(params.items())) or "defaults"
+    return configuration_section(facts, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,21 @@ from agent_market.evaluation.number_format import MISSING, day, interval, number
 from agent_market.evaluation.page_frame import (
     cards,
     chart_place,
+    footer,
     html_page,
     list_section,
+    page_header,
     section,
     unavailable,
 )
 from agent_market.evaluation.report_figures import coefficient_figure, importance_figure
-from agent_market.evaluation.report_tables import facts_table, flat_config, window_table
+from agent_market.evaluation.report_tables import configuration_section, window_table
 from agent_market.evaluation.training.figures import earnings_figure, interval_figure
 from agent_market.evaluation.training.tables import (
     ablation_table,
     earnings_table,
     importance_table,
+    parameters_text,
     quality_table,
     search_table,
 )
@@ -50,7 +53,6 @@ def write_page(
     generated_at : datetime, optional
         The only part of the page that is not a function of the other arguments; now if omitted.
     """
-    stamp = (generated_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S UTC")
     rows = list(_label_rows(summary))
     charts = _figures(summary, rows)
     sections = [
@@ -67,7 +69,7 @@ def write_page(
         list_section("What is simulated", summary["simulated"]),
         list_section("What is not proven", summary["not_proven"]),
         _run_section(summary, config),
-        f"<footer>Generated at {escape(stamp)}. All times are UTC.</footer>",
+        footer(generated_at),
     ]
     write_text(path, html_page(TITLE, sections, charts))
 
@@ -113,13 +115,8 @@ def _header(summary: Mapping[str, Any]) -> str:
         f"{day(run['start'])} to {day(run['end'])} out of sample, {run['timeframe']} candles, "
         f"{whole(run['n_features'])} features: {', '.join(run['pairs'])}"
     )
-    simulated = summary["market"] == "simulated"
-    badge = "Simulated market: no price here was observed" if simulated else "Recorded candles"
-    style = "badge simulated" if simulated else "badge"
-    return (
-        f"<header><h1>{escape(TITLE + ': ' + ', '.join(run['models']))}</h1>"
-        f'<p>{escape(facts)}</p><span class="{style}">{badge}</span></header>'
-    )
+    title = f"{TITLE}: {', '.join(run['models'])}"
+    return page_header(title, facts, is_simulated=summary["market"] == "simulated")
 
 
 def _first_figures(
@@ -244,16 +241,8 @@ def _run_section(summary: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     facts = {
         "Seed": run["seed"],
         "Groups left out": ", ".join(run["groups"]) or "none",
-        **{model: _parameters(entry) for entry in summary["models"] for model in [_name(entry)]},
+        **{_name(entry): parameters_text(entry["spec"]) for entry in summary["models"]},
         **dict(sorted(summary["provenance"].items())),
         **{f"Version of {name}": value for name, value in sorted(summary["versions"].items())},
     }
-    texts = {name: str(value) for name, value in facts.items()}
-    whole_config = facts_table(flat_config(config))
-    details = f"<details><summary>The whole configuration</summary>{whole_config}</details>"
-    return section("Configuration and hashes", "", facts_table(texts) + details)
-
-
-def _parameters(model: Mapping[str, Any]) -> str:
-    params = model["spec"]["params"]
-    return ", ".join(f"{name} = {value}" for name, value in sorted(params.items())) or "defaults"
+    return configuration_section(facts, config)

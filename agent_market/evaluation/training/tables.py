@@ -100,3 +100,9 @@ def search_table(rows: Sequence[Mapping[str, Any]]) -> str:
         Column("Taken", "text"),
     ]
     return table(columns, flat)
+
+
+def parameters_text(spec: Mapping[str, Any]) -> str:
+    """Return the parameters of a model's `spec` in a line."""
+    params = spec["params"]
+    return ", ".join(f"{name} = {value}" for name, value in sorted(params.items())) or "defaults"
