@@ -14,6 +14,7 @@ import numpy as np
 from agent_market.errors import ConfigError
 from agent_market.learning.adapters.contract import ModelAdapter, Part
 from agent_market.learning.adapters.inputs import Features, FloatArray
+from agent_market.learning.adapters.model_file import add_member
 from agent_market.rl.offline.policy import CQLPolicy
 from agent_market.rl.paths import PricePath
 from agent_market.rl.policies.exact import ExactPolicy
@@ -96,11 +97,8 @@ class PolicyAdapter(ModelAdapter):
         }
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w") as archive:
-            for name, content in (
-                (_STATE, json.dumps(state).encode()),
-                (_VALUES, model.policy.dump()),
-            ):
-                archive.writestr(zipfile.ZipInfo(name), content)
+            add_member(archive, _STATE, json.dumps(state).encode())
+            add_member(archive, _VALUES, model.policy.dump())
         return target.getvalue()
 
     def parse(self, payload: bytes) -> _Model:

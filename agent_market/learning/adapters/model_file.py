@@ -56,8 +56,8 @@ def write_model(path: Path, header: ModelHeader, payload: bytes, suffix: str) ->
 
     def write(temporary: Path) -> None:
         with zipfile.ZipFile(temporary, "w") as archive:
-            _add(archive, HEADER, header.model_dump_json(by_alias=True, indent=2).encode())
-            _add(archive, f"model.{suffix}", payload)
+            add_member(archive, HEADER, header.model_dump_json(by_alias=True, indent=2).encode())
+            add_member(archive, f"model.{suffix}", payload)
 
     write_with(path, write)
 
@@ -92,6 +92,7 @@ def corrupt(path: Path, error: Exception) -> StateCorrupt:
     )
 
 
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+def add_member(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Write a member; equal content gives equal bytes."""
     member = zipfile.ZipInfo(name)  # its date is 1980-01-01: no time stamp in the bytes
     archive.writestr(member, content, zipfile.ZIP_DEFLATED)

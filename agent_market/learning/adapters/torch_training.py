@@ -127,7 +127,7 @@ def outputs(trained: TrainedNet, X: Features, threads: int) -> Features:
     by the same instructions whether it comes alone or in a batch.
     """
     window, device = trained.architecture["window"], device_of(trained.net)
-    with torch.inference_mode(), _threads(threads):
+    with torch.inference_mode(), torch_threads(threads):
         columns = torch.from_numpy(trained.scaling.columns(X)).to(device)
         ends = torch.arange(window - 1, len(X), device=device)
         found = []
@@ -317,7 +317,7 @@ def _torch_settings(threads: int, device: str) -> Iterator[None]:
     """
     before = torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    with _threads(threads):
+    with torch_threads(threads):
         if device == "cpu":
             yield
             return
@@ -329,7 +329,7 @@ def _torch_settings(threads: int, device: str) -> Iterator[None]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """Compute on so many threads: sums of another split may differ in their last bits."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

@@ -15,10 +15,10 @@ import torch
 from d3rlpy.dataset import TransitionMiniBatch
 
 from agent_market.errors import ConfigError
+from agent_market.learning.adapters.torch_training import torch_threads
 from agent_market.rl.offline.buffer import Float32, Integers
 from agent_market.rl.offline.nets import Layers
 from agent_market.rl.offline.settings import OfflineSettings
-from agent_market.rl.policies.training import torch_threads
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agent_market.learning.adapters.torch_scaling import Scaling
+from agent_market.learning.adapters.torch_training import torch_threads
 from agent_market.rl.offline.buffer import Float32
 from agent_market.rl.policies import training
 
@@ -58,7 +59,7 @@ def preferences(net: HeldNet, columns: Float32, threads: int) -> Float32:
     shape = (len(columns), net.n_positions, net.n_positions)
     if not len(columns):
         return np.zeros(shape, np.float32)
-    with training.torch_threads(threads):
+    with torch_threads(threads):
         liked = training.score(net, columns, 1)
     return liked.reshape(shape)
 

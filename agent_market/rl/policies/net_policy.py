@@ -70,6 +70,7 @@ class NetPolicy(Policy):
     def _train(self, ground: Ground, lesson: Lesson, seed: int) -> None:
         import torch
 
+        from agent_market.learning.adapters.torch_training import torch_threads
         from agent_market.rl.policies import training
 
         recipe, rows = self.settings, rows_of(ground.train)
@@ -77,7 +78,7 @@ class NetPolicy(Policy):
         part = Part(features, np.zeros(len(rows)), None, rows)
         self._scaling = Scaling.of(part, recipe.window_candles, labels=False)
         columns = torch.from_numpy(self._scaling.columns(features))
-        with training.torch_threads(recipe.threads):
+        with torch_threads(recipe.threads):
             trained = [
                 training.train(ground, columns, lesson, recipe, int(member))
                 for member in np.random.SeedSequence(seed).generate_state(recipe.members)
@@ -148,9 +149,10 @@ class NetPolicy(Policy):
         ]
 
     def _scores(self, features: Features) -> Features:
+        from agent_market.learning.adapters.torch_training import torch_threads
         from agent_market.rl.policies import training
 
-        with training.torch_threads(self.settings.threads):
+        with torch_threads(self.settings.threads):
             columns = self._scaling.columns(np.ascontiguousarray(features, dtype=np.float32))
             window = self.settings.window_candles
             scores = [training.score(each, columns, window) for each in self._scorers]

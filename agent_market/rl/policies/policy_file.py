@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_market.errors import ModelUnavailable
-from agent_market.learning.adapters.model_file import DAMAGE, corrupt
+from agent_market.learning.adapters.model_file import DAMAGE, add_member, corrupt
 from agent_market.store import write_with
 
 HEADER, VALUES = "header.json", "values.pt"
@@ -33,9 +33,8 @@ def write_policy(path: Path, header: PolicyHeader, payload: bytes) -> None:
     def write(temporary: Path) -> None:
         text = header.model_dump_json(by_alias=True, indent=2)
         with zipfile.ZipFile(temporary, "w") as archive:
-            for name, content in ((HEADER, text.encode()), (VALUES, payload)):
-                # the date of a ZipInfo is 1980-01-01: no time stamp in the bytes
-                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            add_member(archive, HEADER, text.encode())
+            add_member(archive, VALUES, payload)
 
     write_with(path, write)
 

@@ -81,7 +81,7 @@ class Sb3Policy(Policy):
 
     def fit(self, paths: Sequence[PricePath], *, cost: float, seed: int = 0) -> None:
         """See `Policy.fit`."""
-        from agent_market.rl.policies.training import torch_threads
+        from agent_market.learning.adapters.torch_training import torch_threads
 
         settings = self.settings
         ground = Ground.of(
@@ -106,7 +106,7 @@ class Sb3Policy(Policy):
 
     def choices(self, features: Features) -> Choices:
         """See `Policy.choices`."""
-        from agent_market.rl.policies.training import torch_threads
+        from agent_market.learning.adapters.torch_training import torch_threads
 
         window, n_positions = self.settings.window_candles, len(self.positions)
         choices = np.tile(np.arange(n_positions), (len(features), 1))

@@ -9,8 +9,7 @@ argmax_q Q(features, q) - cost(held, q). A net gives Q, one score a position, an
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -240,17 +239,6 @@ def expected_loss(
 ) -> Tensor:
     """Return the negative of expected profit a row plus entropy bonus; see `recursion`."""
     return -torch.as_tensor(_Expected.apply(scores, switching, gains, costs, entropy))
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Compute on so many threads: sums of another split may differ in their last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def imitation_loss(scores: Tensor, switching: Tensor, targets: Choices, weights: Float32) -> Tensor:
