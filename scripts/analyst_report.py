@@ -17,7 +17,7 @@ import typer
 from agent_market.errors import AgentMarketError, ModelUnavailable
 from agent_market.flow.configuration import load_config_files
 from agent_market.flow.options import ConfigOption
-from agent_market.llm import Ask, Budget, ChatClient, Recorder, Replayer
+from agent_market.llm import Ask, open_model
 from agent_market.settings import LlmSettings, load_settings
 from agents.analyst_agent import analyze, facts_of, format_report, read_summary, write_report
 
@@ -67,14 +67,10 @@ def main() -> None:
 
 def _ask(settings: LlmSettings, home: Path, replay: Path | None) -> tuple[Ask | None, str]:
     """Return who is asked, or None and why nobody is."""
-    if replay is not None:
-        ask = Replayer(replay).ask
-    else:
-        try:
-            ask = Recorder(home / EXCHANGES, ChatClient(settings).ask).ask
-        except ModelUnavailable as error:
-            return None, str(error)
-    return Budget(ask, settings.budget_tokens, settings.budget_seconds).ask, ""
+    try:
+        return open_model(settings, home / EXCHANGES, replay), ""
+    except ModelUnavailable as error:
+        return None, str(error)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from agent_market.expressions.panel import Panel
 from agent_market.flow.configuration import load_config_files
 from agent_market.flow.options import ConfigOption, DatadirOption
 from agent_market.flow.timerange import parse_timerange
-from agent_market.llm import Ask, Budget, ChatClient, ExpressionProposer, Recorder, Replayer
+from agent_market.llm import ExpressionProposer, open_model
 from agent_market.settings import AgentMarketSettings, LlmSettings, freqai_file, load_settings
 from agents.expression_agent import Round, run_rounds
 from agents.expression_campaign import CampaignJudge, load_panel, search_end, search_notes
@@ -104,17 +104,10 @@ def _proposer(
 ) -> tuple[ExpressionProposer | None, str]:
     """Return who proposes, or None and why."""
     try:
-        ask = _ask(settings, home, replay)
+        ask = open_model(settings, home / EXCHANGES, replay)
     except ModelUnavailable as error:
         return None, str(error)
-    budget = Budget(ask, settings.budget_tokens, settings.budget_seconds)
-    return ExpressionProposer(budget.ask, settings, scope, n=n, seed=seed), ""
-
-
-def _ask(settings: LlmSettings, home: Path, replay: Path | None) -> Ask:
-    if replay is not None:
-        return Replayer(replay).ask
-    return Recorder(home / EXCHANGES, ChatClient(settings).ask).ask
+    return ExpressionProposer(ask, settings, scope, n=n, seed=seed), ""
 
 
 def _panel(

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,6 @@ from rich.table import Column, Table
 
 from agent_market.bridge import load_plans, offline_specs, read_config, settings_of
 from agent_market.errors import AgentMarketError
-from agent_market.evaluation.report_tables import flat_config
 from agent_market.evaluation.statement import read_manifest
 from agent_market.evaluation.training import (
     DEFAULT_COST_BPS,
@@ -35,11 +35,12 @@ from agent_market.evaluation.training import (
     installed_versions,
     local_processes,
     progress_bars,
+    provenance,
     ray_cluster,
     run_experiment,
     write_page,
 )
-from agent_market.evaluation.training.runner import Execute, Plans
+from agent_market.evaluation.training.runner import Execute
 from agent_market.flow.options import (
     ConfigOption,
     DatadirOption,
@@ -48,7 +49,7 @@ from agent_market.flow.options import (
     TimerangeOption,
     UserdirOption,
 )
-from agent_market.store import hash_json, write_json
+from agent_market.store import write_json
 
 EVERY = "every"
 # Options whose value may be left out, and what they mean then.
@@ -131,7 +132,7 @@ def train(
         groups=(derived_groups(names) if EVERY in asked else {}) | named,
         search=budget,
         manifest=read_manifest(Path(settings["datadir"])),
-        provenance=_provenance(settings, plans),
+        provenance=provenance(settings, chain.from_iterable(plans.values())),
         versions=installed_versions(),
     )
     folder = output or Path(own.state_dir) / "training"
@@ -163,16 +164,6 @@ def _with_values(arguments: Sequence[str]) -> list[str]:
         if word in BARE and (not follower or follower[0].startswith("-")):
             filled.append(BARE[word])
     return filled
-
-
-def _provenance(settings: Mapping[str, Any], plans: Plans) -> dict[str, str]:
-    keys = sorted({plan.table.key for entries in plans.values() for plan in entries})
-    return {
-        "strategy": str(settings.get("strategy")),
-        "timerange": str(settings.get("timerange")),
-        "config_hash": hash_json(flat_config(settings)),
-        "features_hash": hash_json(keys),
-    }
 
 
 def _executor(address: str | None, workers: int) -> AbstractContextManager[Execute]:

@@ -12,7 +12,6 @@ from freqtrade.exceptions import OperationalException
 from agent_market.bridge.configuration import settings_of
 from agent_market.learning.adapters import ADAPTERS, adapter_class
 from agent_market.learning.window_model import ModelSpec
-from agent_market.rl.adapters import POLICY_ADAPTERS
 
 # FreqAI's options that need its own feature pipeline; without them no model of ours needs scaling
 PIPELINE_OPTIONS = (
@@ -99,7 +98,12 @@ def refuse_shuffling(freqai: Mapping[str, Any]) -> None:
 def _parameters(freqai: Mapping[str, Any], adapter: str) -> dict[str, Any]:
     """Return the plain keys, and over them those of the adapter's own section."""
     given = freqai.get("model_training_parameters", {})
-    sections = {*ADAPTERS, *(policy.section() for policy in POLICY_ADAPTERS)}
+    sections = {name for name, value in given.items() if isinstance(value, Mapping)}
+    if sections - set(ADAPTERS):
+        # a bot without policies does not wait for their libraries
+        from agent_market.rl.adapters import POLICY_ADAPTERS
+
+        sections &= {*ADAPTERS, *(policy.section() for policy in POLICY_ADAPTERS)}
     plain = {name: value for name, value in given.items() if name not in sections}
     return {**plain, **given.get(adapter_class(adapter).section(), {})}
 

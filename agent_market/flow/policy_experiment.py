@@ -12,13 +12,11 @@ from typing import Any
 from agent_market.bridge import load_plans, model_spec, settings_of
 from agent_market.bridge.trade_positions import price_path, trading_rules
 from agent_market.errors import ConfigError
-from agent_market.evaluation.report_tables import flat_config
 from agent_market.evaluation.rl import PolicyExperiment
 from agent_market.evaluation.statement import read_manifest
-from agent_market.evaluation.training import installed_versions
+from agent_market.evaluation.training import installed_versions, provenance
 from agent_market.learning.window_model import ModelSpec
 from agent_market.rl.adapters import POLICY_ADAPTERS
-from agent_market.store import hash_json
 
 ADAPTERS = {adapter.policy_type.name: adapter for adapter in POLICY_ADAPTERS}
 
@@ -57,12 +55,7 @@ def policy_experiment(
         rules=trading_rules(config, fee=cost_bps / 1e4, slippage=0.0, leverage=own.rl.leverage),
         timeframe=config["timeframe"],
         manifest=read_manifest(Path(config["datadir"])),
-        provenance={
-            "strategy": str(config.get("strategy")),
-            "timerange": str(config.get("timerange")),
-            "config_hash": hash_json(flat_config(config)),
-            "features_hash": hash_json(sorted(plan.table.key for plan in plans)),
-        },
+        provenance=provenance(config, plans),
         versions=installed_versions(),
     )
 

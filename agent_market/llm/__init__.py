@@ -4,6 +4,7 @@ from agent_market.llm.budget import Budget
 from agent_market.llm.client import ChatClient
 from agent_market.llm.forms import Form
 from agent_market.llm.messages import Ask, ConstraintRefused, Message, NoAnswer, Reply, Request
+from agent_market.llm.opening import open_model
 from agent_market.llm.proposer import ExpressionProposer, Feedback, Proposals
 from agent_market.llm.recording import Recorder, Replayer
 
@@ -22,4 +23,5 @@ __all__ = [
     "Replayer",
     "Reply",
     "Request",
+    "open_model",
 ]

@@ -8,7 +8,7 @@ from agent_market.evaluation.training.progress import progress_bars
 from agent_market.evaluation.training.runner import Candidate, PairPredictions, run_candidates
 from agent_market.evaluation.training.search import SearchBudget
 from agent_market.evaluation.training.sign_strategy import DEFAULT_COST_BPS
-from agent_market.evaluation.training.versions import installed_versions
+from agent_market.evaluation.training.versions import installed_versions, provenance
 
 __all__ = [
     "DEFAULT_COST_BPS",
@@ -22,6 +22,7 @@ __all__ = [
     "installed_versions",
     "local_processes",
     "progress_bars",
+    "provenance",
     "ray_cluster",
     "run_candidates",
     "run_experiment",
