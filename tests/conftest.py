@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 # a busy machine and the first compilation of a kernel are slow, not wrong
 hypothesis.settings.register_profile("agent-market", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("agent-market")
+
+# what a shell starts in the background ignores Ctrl-C, and so would the bots under test
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REAL_DATA = PROJECT.parent / "shared" / "data"
 
