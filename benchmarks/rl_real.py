@@ -1,12 +1,15 @@
 """Train the four policies over FreqAI's windows of real futures candles; compare, losses included.
 
-BTC, ETH and LTC perpetuals at 5 minutes, 30 days to learn from, 28 days traded, two windows,
+BTC, ETH and LTC perpetuals at 5 minutes, 30 days to learn from, 28 days traded, four windows,
 three seeds. Settings are the defaults of `config.rl.json`: six basis points a side, and a policy
 stays flat where its validation rows do not speak for it. `exact` and `imitation` also run without
 that gate. Beside them a trend rule, buy and hold, and on request FreqAI's own learner. Writes
 `benchmarks/results/rl_real.json` and prints the table of docs/rl-trading.md.
 
     python benchmarks/rl_real.py --data DIRECTORY
+
+It takes an hour and more. With `--keep FOLDER` each window that was trained is kept there, and a
+second call goes on where the first was stopped; empty the folder after a change of the code.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import joblib
+
 from agent_market.bridge import load_plans, model_spec, read_config
 from agent_market.bridge.trade_positions import price_path, trading_rules
 from agent_market.evaluation.rl import PolicyExperiment, run_policies
@@ -39,7 +44,7 @@ from agent_market.store import write_json
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDER = "futures_2023_24"
 PAIRS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "LTC/USDT:USDT")
-TIMERANGE, TRAIN_DAYS, TRADED_DAYS = "20240101-20240225", 30, 28
+TIMERANGE, TRAIN_DAYS, TRADED_DAYS = "20240101-20240421", 30, 28
 COST_BPS = 6.0
 UNGATED = ("exact", "imitation")
 _RESULT = Path(__file__).parent / "results" / "rl_real.json"
@@ -53,10 +58,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--timerange", default=TIMERANGE)
     parser.add_argument("--freqai-cycles", type=int, default=0, help="of FreqAI's learner; 0: none")
+    parser.add_argument("--policies", nargs="+", help="of the table; all by default")
+    parser.add_argument("--keep", type=Path, help="folder for what was trained")
     parser.add_argument("--output", type=Path, default=_RESULT)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rl_real_") as folder:
-        for result in measure(asked, Path(folder)):
+        for result in measure(asked, (asked.keep or Path(folder)).resolve()):
             write_json(asked.output, result)  # what is done is kept if the rest takes too long
     for line in lines(result):
         print(line)
@@ -67,6 +74,8 @@ def measure(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
     """Yield the figures of the rules and of all policies up to each one."""
     datadir = (asked.data / FOLDER).resolve()
     sys.path.insert(0, str(PROJECT / "strategies"))
+    windows = folder / "windows"
+    windows.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     path.write_text(json.dumps(settings(folder)))
     config = read_config([path], {"timerange": asked.timerange, "datadir": datadir})
@@ -92,11 +101,14 @@ def measure(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
         print(f"{time.monotonic() - started:5.0f} s  {stage} {done}/{total}", flush=True)
 
     rows: list[dict[str, Any]] = []
-    for name, spec in specs(config, plans[0].horizon_candles).items():
+    known = specs(config, plans[0].horizon_candles)
+    for name, spec in known.items():
+        if asked.policies and name not in asked.policies:
+            continue
         print(name, flush=True)
         experiment = replace(whole, policies={name: spec})
         seconds: list[float] = []
-        execute = timed(local_processes(asked.workers), seconds)
+        execute = timed(kept(local_processes(asked.workers), windows), seconds)
         found = compact(run_policies(experiment, execute, progress))
         own, *rules = found["rows"]
         rows.append(own | {"fit_seconds": seconds})
@@ -109,6 +121,20 @@ def measure(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
             "train_days": TRAIN_DAYS,
             "traded_days": TRADED_DAYS,
         }
+
+
+def kept(execute: Execute, folder: Path) -> Execute:
+    """Return an executor that writes every outcome, and reads those that are written already."""
+
+    def run(tasks: Sequence[WindowTask]) -> Iterator[WindowOutcome]:
+        files = {task.key: folder / f"{task.key.replace('/', '_')}.joblib" for task in tasks}
+        yield from (joblib.load(files[task.key]) for task in tasks if files[task.key].exists())
+        for outcome in execute([task for task in tasks if not files[task.key].exists()]):
+            joblib.dump(outcome, files[outcome.key].with_suffix(".part"))
+            files[outcome.key].with_suffix(".part").rename(files[outcome.key])
+            yield outcome
+
+    return run
 
 
 def timed(execute: Execute, seconds: list[float]) -> Execute:
@@ -124,16 +150,15 @@ def timed(execute: Execute, seconds: list[float]) -> Execute:
 
 
 def specs(config: Mapping[str, Any], horizon: int) -> dict[str, ModelSpec]:
-    """Return the models by name, the quickest to train first."""
+    """Return the models by name, those without the gate last."""
     own = {
         adapter.policy_type.name: model_spec(config, adapter.name, horizon)
         for adapter in POLICY_ADAPTERS
     }
-    found = {name: own.pop(name) for name in UNGATED}
-    for name, spec in list(found.items()):
-        params = {**spec.params, "least_valid_t": -1e9}
-        found[f"{name}, no gate"] = model_spec(config, spec.adapter, horizon, params=params)
-    return found | dict(reversed(own.items()))
+    for name in UNGATED:
+        params = {**own[name].params, "least_valid_t": -1e9}
+        own[f"{name}, no gate"] = model_spec(config, own[name].adapter, horizon, params=params)
+    return own
 
 
 def compact(result: Mapping[str, Any]) -> dict[str, Any]:
