@@ -84,6 +84,7 @@ class MarketSettings(Section):
 class FaultSettings(Section):
     """What the replay exchange does wrong on purpose; every share is 0..1, 0 turns it off.
 
+    endpoints : whose REST requests go wrong, such as `klines` or `fundingRate`; empty: all.
     error_share : of REST requests answered 503.
     rate_limit_share : of REST requests answered 429 with `Retry-After: retry_after_seconds`.
     timeout_share : of REST requests answered only after `timeout_seconds`.
@@ -94,6 +95,7 @@ class FaultSettings(Section):
     """
 
     seed: int = Field(default=7, ge=0)
+    endpoints: tuple[str, ...] = ()
     error_share: float = Field(default=0, ge=0, le=1)
     rate_limit_share: float = Field(default=0, ge=0, le=1)
     retry_after_seconds: int = Field(default=5, ge=0)

@@ -30,6 +30,13 @@ class FaultInjector:
         self._random = Random(settings.seed)  # noqa: S311 - reproducible, not secret
         logger.info("faults in force: %s", settings.model_dump(exclude_defaults=True) or "none")
 
+    def concerns(self, path: str) -> bool:
+        """Whether requests of this path may go wrong; those of the admin paths never do."""
+        if path.startswith(ADMIN_PREFIX):
+            return False
+        endpoints = self.settings.endpoints
+        return not endpoints or path.endswith(tuple(f"/{name}" for name in endpoints))
+
     def draw(self) -> str | None:
         """Return what goes wrong with the next request, None where nothing does."""
         uniform, settings = self._random.random(), self.settings
@@ -54,7 +61,7 @@ class FaultInjector:
 
 
 class FaultMiddleware:
-    """Answers some REST requests wrongly, late or not at all; never those of the admin paths."""
+    """Answers some REST requests wrongly, late or not at all."""
 
     def __init__(self, app: ASGIApp, injector: FaultInjector) -> None:
         self._app = app
@@ -62,7 +69,7 @@ class FaultMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["path"].startswith(ADMIN_PREFIX):
+        if scope["type"] != "http" or not self._injector.concerns(scope["path"]):
             await self._app(scope, receive, send)
             return
         fault = self._injector.draw()

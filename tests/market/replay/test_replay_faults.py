@@ -84,6 +84,17 @@ def test_that_faults_are_read_set_and_cleared_by_the_admin_path(datadir: Path) -
     assert client.ask("/fapi/v1/ping")[0] == 200
 
 
+def test_that_only_the_named_endpoints_fail(datadir: Path) -> None:
+    faults = FaultSettings(error_share=1, endpoints=("klines", "fundingRate"))
+    client = live_at(datadir, "2025-03-04 10:00", faults)
+    ask = {"symbol": "BTCUSDT", "interval": "1m", "limit": 5}
+    assert client.ask("/fapi/v1/klines", **ask)[0] == 503
+    assert client.ask("/fapi/v1/fundingRate", **ask)[0] == 503
+    assert client.ask("/fapi/v1/markPriceKlines", **ask)[0] == 200
+    assert client.ask("/fapi/v1/depth", **ask)[0] == 200
+    assert client.get("/replay/status")["injected"] == {"error": 2}
+
+
 def test_that_an_unknown_fault_is_refused_by_name(datadir: Path) -> None:
     client = live_at(datadir, "2025-03-04 10:00")
     status, _, body = client.ask("/replay/faults", "POST", b'{"eror_share": 1}')
