@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from agent_market.learning.window_model import (
     WindowModel,
     fit_window,
 )
+
+_WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,9 @@ def run_windows(tasks: Sequence[WindowTask], workers: int) -> Iterator[WindowOut
     if workers == 1 or len(tasks) <= 1:
         yield from map(run_window, tasks)
         return
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed
 
-    with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+    with _processes(workers):
         run = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
         yield from run(delayed(run_window)(task) for task in tasks)
 
@@ -128,13 +132,41 @@ def start_workers(workers: int, spec: ModelSpec) -> None:
     """
     if workers == 1:
         return
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed
 
     def start() -> None:
-        with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+        with _processes(workers):
             Parallel(batch_size=1)(delayed(_import_library)(spec) for _ in range(workers))
 
     threading.Thread(target=start, name="start-workers", daemon=True).start()
+
+
+def _processes(workers: int) -> Any:
+    """Return joblib's context of the worker processes; equal ones share their processes."""
+    from joblib import parallel_config
+
+    return parallel_config(
+        backend="loky",
+        n_jobs=workers,
+        inner_max_num_threads=1,
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+    )
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end soon after its parent, which may be killed while this one sleeps.
+
+    The kernel's signal of a parent's death (PR_SET_PDEATHSIG) would come when the thread ends that
+    started this process, and `start_workers` starts them in a thread that ends at once.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
 def _import_library(spec: ModelSpec) -> None:
