@@ -46,6 +46,7 @@ _PRIVATE_EXCHANGE_KEYS = frozenset(
     }
 )
 _CCXT_SECTIONS = ("ccxt_config", "ccxt_sync_config", "ccxt_async_config")
+_CREDENTIALS = "config.credentials.json"
 _ENVIRONMENT_PREFIX = "FREQTRADE__"
 _MAX_DEPTH = 5
 
@@ -113,7 +114,9 @@ def parse_config_file(file: Path) -> Config:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"config file {file}: {error.strerror}. Check the path.") from error
+        made = "Run `make setup` or scripts/generate_credentials.py, which writes it."
+        advice = made if file.name == _CREDENTIALS else "Check the path."
+        raise ConfigError(f"config file {file}: {error.strerror}. {advice}") from error
     try:
         config = rapidjson.loads(
             text, parse_mode=rapidjson.PM_COMMENTS | rapidjson.PM_TRAILING_COMMAS

@@ -88,3 +88,10 @@ def test_that_merging_changes_neither_side() -> None:
     merged = deep_merge(base, overlay)
     merged["a"]["c"].append(3)
     assert (base, overlay) == ({"a": {"b": [1]}}, {"a": {"c": [2]}})
+
+
+def test_that_missing_credentials_name_the_script_that_makes_them(tmp_path: Path) -> None:
+    added = {"add_config_files": ["user_data/config.credentials.json"]}
+    main = write(tmp_path / "config.json", added)
+    with pytest.raises(ConfigError, match=r"No such file.*Run .*generate_credentials\.py"):
+        load_config_files([main])
