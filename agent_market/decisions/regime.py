@@ -68,6 +68,12 @@ def measure_regime(candles: pd.DataFrame, settings: RegimeSettings) -> pd.DataFr
     )
 
 
+def regime_names(candles: pd.DataFrame, settings: RegimeSettings) -> pd.Series:
+    """Return the regime of each candle as `measure_regime` finds it, by its name in lower case."""
+    names = {int(regime): regime.name.lower() for regime in Regime}
+    return measure_regime(candles, settings)["am_regime"].map(names)
+
+
 def _by_thresholds(
     candles: pd.DataFrame, shock: pd.Series, volatility: pd.Series, settings: RegimeSettings
 ) -> tuple[pd.Series, pd.Series]:

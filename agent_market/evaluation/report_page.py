@@ -47,6 +47,7 @@ from agent_market.evaluation.report_tables import (
     importance_table,
     planted_table,
     prediction_table,
+    regime_table,
     trade_table,
     window_table,
 )
@@ -209,7 +210,16 @@ def _trades_section(summary: Mapping[str, Any], charts: Mapping[str, Figure]) ->
         f"on the trade's own stake. Mean holding time "
         f"{duration(summary['totals']['mean_duration_minutes'])}."
     )
-    return section("Trades", note, bars + trade_table(summary, currency))
+    regimes = _regimes(summary) if summary["by_mode_and_regime"] else ""
+    return section("Trades", note, bars + trade_table(summary, currency) + regimes)
+
+
+def _regimes(summary: Mapping[str, Any]) -> str:
+    note = (
+        "The regime is that of the last candle before the entry. Means are in basis points of the "
+        "position; the interval takes trades opened on one day as one piece of evidence."
+    )
+    return f'<h3>By mode and regime</h3><p class="note">{note}</p>{regime_table(summary)}'
 
 
 def _price_section(result: BacktestResult, charts: Mapping[str, Figure]) -> str:

@@ -79,6 +79,21 @@ def trade_table(summary: Mapping[str, Any], currency: str) -> str:
     return _framed(columns, body)
 
 
+def regime_table(summary: Mapping[str, Any]) -> str:
+    """Return the trades of each mode by the regime they were entered in."""
+    columns = [
+        Column("Mode", "mode"),
+        Column("Regime", "regime"),
+        Column("Trades", "trades", whole),
+        Column("Net profit", "net_profit", signed),
+        Column("Win rate", "win_rate", share),
+        Column("Mean trade, bps", "mean_net_bps", signed),
+        Column("95 % interval", "mean_net_bps_interval_95", interval),
+        Column("Before fees, bps", "mean_before_fees_bps", signed),
+    ]
+    return table(columns, summary["by_mode_and_regime"])
+
+
 def prediction_table(predictions: Mapping[str, Any]) -> str:
     """Return prediction quality per pair, and over all pairs in the last row."""
     rows = [*predictions["by_pair"], {"pair": "All pairs", **predictions["overall"]}]

@@ -24,6 +24,11 @@ from agent_market.evaluation.metrics import (
     sortino_ratio,
 )
 from agent_market.evaluation.predictions import score_predictions
+from agent_market.evaluation.regime_breakdown import (
+    RegimeOf,
+    entry_regimes,
+    mode_regime_rows,
+)
 from agent_market.evaluation.statement import (
     NOT_PROVEN,
     describe_market,
@@ -41,12 +46,19 @@ def load_result(artifacts: BacktestArtifacts) -> BacktestResult:
     return read_backtest_result(artifacts.result_path, artifacts.config.get("strategy"))
 
 
-def summarize(artifacts: BacktestArtifacts) -> dict[str, Any]:
+def summarize(artifacts: BacktestArtifacts, regime_of: RegimeOf | None = None) -> dict[str, Any]:
     """Return everything that a backtest showed, as plain JSON values.
 
     The same artifacts give the same summary byte for byte: keys are sorted, floats rounded (6
     significant digits below 1, 4 decimals above), no time of writing. An undefined figure is
     None, never NaN. Docs: `docs/report.md` explains each one.
+
+    Parameters
+    ----------
+    artifacts : BacktestArtifacts
+        What the backtest left.
+    regime_of : callable or None
+        Names each candle's regime, as the strategy saw it; None: `by_mode_and_regime` is empty.
 
     Raises
     ------
@@ -66,6 +78,7 @@ def summarize(artifacts: BacktestArtifacts) -> dict[str, Any]:
         "buy_and_hold": _buy_and_hold(result, closes),
         "by_pair": breakdown(trades, trades["pair"], "pair"),
         "by_mode": breakdown(trades, modes(trades), "mode"),
+        "by_mode_and_regime": _by_regime(artifacts, result, regime_of),
         "by_exit_reason": breakdown(trades, trades["exit_reason"], "exit_reason"),
         "by_direction": breakdown(trades, directions(trades), "direction"),
         "predictions": score_predictions(artifacts, result),
@@ -79,6 +92,14 @@ def summarize(artifacts: BacktestArtifacts) -> dict[str, Any]:
         json.dumps(plain_values(summary), sort_keys=True, allow_nan=False)
     )
     return plain
+
+
+def _by_regime(
+    artifacts: BacktestArtifacts, result: BacktestResult, regime_of: RegimeOf | None
+) -> list[dict[str, Any]]:
+    if regime_of is None:
+        return []
+    return mode_regime_rows(result.trades, entry_regimes(result, artifacts.datadir, regime_of))
 
 
 def _describe(artifacts: BacktestArtifacts, result: BacktestResult) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from agent_market.evaluation import BacktestArtifacts
 
 
+_REGIMES = ("decisions/regime.py", "decisions/hidden_markov.py", "features")
+
+
 def evaluation_inputs(setup: Setup, upstream: Upstream) -> Inputs:
     """Return the evaluation's code and the keys of the outputs it reads."""
-    code = code_hashes("evaluation", "market/candles.py") | library_versions()
+    code = code_hashes("evaluation", "market/candles.py", *_REGIMES) | library_versions()
     # by kind: the equal backtests of two rounds have one summary
     keys = {name.partition(".")[0]: manifest.key for name, manifest in upstream.items()}
     return Inputs(code, upstream=keys)
@@ -29,10 +33,12 @@ def summarize_of(backtest: str) -> Callable[[Setup, Upstream, Workplace], StepOu
     """Return what writes `summary.json` of the step `backtest` to its place."""
 
     def write_summary(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
+        from agent_market.decisions.regime import regime_names
         from agent_market.evaluation import summarize
 
         path = place.folder / "summary.json"
-        summary = summarize(_artifacts(setup, upstream[backtest]))
+        regime_of = partial(regime_names, settings=setup.settings.regime)
+        summary = summarize(_artifacts(setup, upstream[backtest]), regime_of)
         write_json(path, summary)
         return StepOutput([path], {"summary": str(path), **_headline(summary)})
 

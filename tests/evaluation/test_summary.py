@@ -54,6 +54,29 @@ def test_that_totals_agree_with_the_trades_and_with_every_breakdown(make_backtes
     assert 0.2 < totals["time_in_market_share"] < 18 * 5 / 144
 
 
+def test_that_trades_are_split_by_mode_and_the_regime_before_their_entry(make_backtest):
+    artifacts = make_backtest()
+    trades = read_backtest_result(artifacts.result_path).trades
+
+    def regime_of(candles):
+        # the candle before noon's first one is the last that an entry at noon may see
+        return (candles["date"].dt.hour < 12).map({True: "morning", False: "evening"})
+
+    rows = summarize(artifacts, regime_of)["by_mode_and_regime"]
+    length = pd.Timedelta(minutes=5)
+    expected = (
+        (trades["open_date"] - length).dt.hour.lt(12).map({True: "morning", False: "evening"})
+    )
+    counts = trades.groupby([trades["enter_tag"].fillna("untagged"), expected]).size()
+    assert {(row["mode"], row["regime"]): row["trades"] for row in rows} == counts.to_dict()
+    mean = sum(row["mean_net_bps"] * row["trades"] for row in rows) / len(trades)
+    net = trades["profit_ratio"] / trades["leverage"] * 1e4
+    assert mean == pytest.approx(net.mean(), rel=1e-3)
+    fees = (trades["fee_open"] + trades["fee_close"]).mean() * 1e4
+    before = sum(row["mean_before_fees_bps"] * row["trades"] for row in rows) / len(trades)
+    assert before == pytest.approx(net.mean() + fees, rel=1e-3)
+
+
 def test_that_funding_received_counts_as_a_negative_payment(make_backtest):
     artifacts = make_backtest()
     received = read_backtest_result(artifacts.result_path).trades["funding_fees"].sum()
