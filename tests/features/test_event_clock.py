@@ -1,11 +1,19 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from agent_market.features import GROUPS, compute_group
-from agent_market.features.macro_events import SCHEDULES, covered_span, release_times
+from agent_market.features.macro_events import (
+    SCHEDULES,
+    SOURCES,
+    ZONE,
+    covered_span,
+    release_times,
+)
+from agent_market.market.candles import read_candles
 from tests.candles import random_candles
 from tests.features.group_inputs import inputs
 
@@ -55,6 +63,36 @@ def test_that_the_table_is_plausible(kind: str) -> None:
     assert (times.year == 2023).sum() == (times.year == 2024).sum() == expected
     if kind == "jobs":  # Fridays but before a holiday
         assert sum(time.day_of_week != 4 for time in times) == 1
+
+
+def test_that_every_row_says_how_it_is_known() -> None:
+    used = {rows.known for schedule in SCHEDULES.values() for rows in schedule.rows}
+    assert used == set(SOURCES)
+
+
+@pytest.mark.parametrize(("kind", "releases"), [("fomc", 10), ("cpi", 15), ("jobs", 15)])
+def test_that_real_candles_are_busy_at_the_minute_of_a_release(
+    kind: str, releases: int, real_data: Path
+) -> None:
+    """Volume of its five minutes, ranked among those of the same clock of 30 weekdays around."""
+    volume = read_candles(real_data / "futures_2023_24", "BTC/USDT:USDT", "5m", "futures")
+    busy = volume.set_index("date")["volume"]
+    ranks = [_rank(busy, time) for time in release_times(kind)]
+    found = [rank for rank in ranks if rank is not None]
+    assert len(found) == releases
+    assert max(found) <= 10 and np.median(found) <= 3
+    day_before = [_rank(busy, time - pd.Timedelta("1D")) for time in release_times(kind)]
+    assert np.median([rank for rank in day_before if rank is not None]) > 8
+
+
+def _rank(busy: pd.Series, time: pd.Timestamp) -> int | None:
+    """Return the rank of a time among the same local time of weekdays near; None if not stored."""
+    local = time.tz_convert(ZONE)
+    days = [local + pd.DateOffset(days=shift) for shift in range(-21, 22) if shift]
+    near = [day.tz_convert("UTC") for day in days if day.day_of_week < 5]
+    if time not in busy.index or not all(day in busy.index for day in near):
+        return None
+    return 1 + int((busy[near] > busy[time]).sum())
 
 
 def test_that_sessions_follow_their_own_clocks() -> None:
