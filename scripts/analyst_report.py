@@ -7,14 +7,13 @@ command writes a report, and a record of what was asked; it touches no order and
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agent_market.errors import AgentMarketError, ModelUnavailable
+from agent_market.errors import ModelUnavailable
+from agent_market.flow.command_line import run
 from agent_market.flow.configuration import load_config_files
 from agent_market.flow.options import ConfigOption
 from agent_market.llm import Ask, open_model
@@ -55,16 +54,6 @@ def report(
     typer.echo(f"Wrote {target}")
 
 
-def main() -> None:
-    """Run the command line; a user's error is one line, not a traceback."""
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    try:
-        app()
-    except (AgentMarketError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-
-
 def _ask(settings: LlmSettings, home: Path, replay: Path | None) -> tuple[Ask | None, str]:
     """Return who is asked, or None and why nobody is."""
     try:
@@ -74,4 +63,4 @@ def _ask(settings: LlmSettings, home: Path, replay: Path | None) -> tuple[Ask | 
 
 
 if __name__ == "__main__":
-    main()
+    run(app)

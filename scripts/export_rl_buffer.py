@@ -8,7 +8,6 @@ of a behavior by name, or of real trades from a backtest result or a bot's datab
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +20,8 @@ from freqtrade.exceptions import OperationalException
 
 from agent_market.bridge import load_plans, read_config
 from agent_market.bridge.trade_positions import price_path, read_trades, trading_rules
-from agent_market.errors import AgentMarketError, ConfigError
+from agent_market.errors import ConfigError
+from agent_market.flow.command_line import run
 from agent_market.flow.options import (
     ConfigOption,
     DatadirOption,
@@ -195,15 +195,5 @@ def _targets(
     return trade_targets(trades[trades["pair"] == plan.pair], path.dates, grid)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's error is one line, not a traceback."""
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    try:
-        app(arguments)
-    except (AgentMarketError, OperationalException, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run(app, OperationalException)

@@ -7,19 +7,18 @@ be replayed without the model.
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from agent_market.errors import AgentMarketError, ModelUnavailable
+from agent_market.errors import ModelUnavailable
 from agent_market.evaluation.expressions.campaign import Campaign
 from agent_market.evaluation.expressions.layout import CampaignDesign
 from agent_market.expressions import Scope
 from agent_market.expressions.panel import Panel
+from agent_market.flow.command_line import run
 from agent_market.flow.configuration import load_config_files
 from agent_market.flow.options import ConfigOption, DatadirOption
 from agent_market.flow.timerange import parse_timerange
@@ -89,16 +88,6 @@ def propose(
     typer.echo(f"Record: {home}")
 
 
-def main() -> None:
-    """Run the command line; a user's error is one line, not a traceback."""
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    try:
-        app()
-    except (AgentMarketError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-
-
 def _proposer(
     settings: LlmSettings, scope: Scope, n: int, seed: int, home: Path, replay: Path | None
 ) -> tuple[ExpressionProposer | None, str]:
@@ -141,4 +130,4 @@ def _show(done: Round) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(app)

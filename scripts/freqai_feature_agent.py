@@ -9,7 +9,6 @@ directory, which HybridMultiMode reads.
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +18,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from agent_market.bridge import feature_set_path, read_config
-from agent_market.errors import AgentMarketError
 from agent_market.features import GROUPS, write_feature_set
+from agent_market.flow.command_line import run
 from agent_market.flow.options import ConfigOption, DatadirOption, StrategyOption, UserdirOption
 from agents.feature_agent import Limits, Outcome, Trial
 from agents.feature_choice import PERIODS, SCORER, agent_of, space_of
@@ -80,16 +79,6 @@ def choose(
     console.print(f"Features: {target}", markup=False, soft_wrap=True)
 
 
-def main() -> None:
-    """Run the command line; a user's error is one line, not a traceback."""
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    try:
-        app()
-    except (AgentMarketError, OperationalException, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
-
-
 def _show_trial(trial: Trial) -> None:
     what = trial.refused or f"{trial.score:.4f} with {trial.n_columns} columns"
     console.print(f"set {trial.number}: {what}", markup=False, soft_wrap=True)
@@ -116,4 +105,4 @@ def _list_groups() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(app, OperationalException)

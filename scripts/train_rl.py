@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,6 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from agent_market.bridge import read_config, settings_of
-from agent_market.errors import AgentMarketError
 from agent_market.evaluation.rl import run_policies, write_policy_page
 from agent_market.evaluation.rl.freqai_learner import LEARNER, learner_signals
 from agent_market.evaluation.rl.logs import write_logs
@@ -31,6 +31,7 @@ from agent_market.evaluation.training import (
     local_processes,
     progress_bars,
 )
+from agent_market.flow.command_line import run
 from agent_market.flow.options import (
     ConfigOption,
     DatadirOption,
@@ -104,14 +105,9 @@ def train(
     print(f"Figures: {folder / 'policies.json'}\nReport: {folder / 'policies.html'}")  # noqa: T201
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's error is one line, not a traceback."""
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    try:
-        app(sys.argv[1:] if arguments is None else list(arguments))
-    except (AgentMarketError, OperationalException, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+def main(arguments: Sequence[str]) -> None:
+    """Run the command line."""
+    run(partial(app, list(arguments)), OperationalException)
 
 
 def _show(summary: Mapping[str, Any]) -> None:
@@ -138,4 +134,4 @@ def _figure(value: float | None, digits: int = 2) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,6 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from agent_market.bridge import load_plans, offline_specs, read_config, settings_of
-from agent_market.errors import AgentMarketError
 from agent_market.evaluation.statement import read_manifest
 from agent_market.evaluation.training import (
     DEFAULT_COST_BPS,
@@ -41,6 +41,7 @@ from agent_market.evaluation.training import (
     write_page,
 )
 from agent_market.evaluation.training.runner import Execute
+from agent_market.flow.command_line import run
 from agent_market.flow.options import (
     ConfigOption,
     DatadirOption,
@@ -145,14 +146,9 @@ def train(
     print(f"Figures: {folder / 'training.json'}\nReport: {folder / 'training.html'}")  # noqa: T201
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's error is one line, not a traceback."""
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.WARNING)
-    try:
-        app(_with_values(sys.argv[1:] if arguments is None else arguments))
-    except (AgentMarketError, OperationalException, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+def main(arguments: Sequence[str]) -> None:
+    """Run the command line."""
+    run(partial(app, _with_values(arguments)), OperationalException)
 
 
 def _with_values(arguments: Sequence[str]) -> list[str]:
@@ -197,4 +193,4 @@ def _figure(value: float | None, digits: int = 3) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.syntax import Syntax
 
-from agent_market.errors import AgentMarketError, GateRejected, StepFailed
+from agent_market.flow import command_line
 from agent_market.flow.patching import Plan, carry_out, require_consent
 
 console = Console()
@@ -90,14 +89,6 @@ def ask(question: str) -> bool:
 
 
 def run(app: Callable[[], None]) -> None:
-    """Run a command line; a user's error is one line, not a traceback.
-
-    Exit code 1: not agreed to, or the bot did not reload. Exit code 2: a mistake.
-    """
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    logging.getLogger("freqtrade").setLevel(logging.CRITICAL + 1)  # its refusal is in our message
-    try:
-        app()
-    except (AgentMarketError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(1 if isinstance(error, GateRejected | StepFailed) else 2)
+    """Run a command line that checks configurations; what Freqtrade refuses is in our message."""
+    logging.getLogger("freqtrade").setLevel(logging.CRITICAL + 1)
+    command_line.run(app)
