@@ -2,10 +2,10 @@ from datetime import datetime
 from typing import Any
 
 from freqtrade.persistence import Trade
-from freqtrade.strategy import DecimalParameter, IntParameter
+from freqtrade.strategy import AnnotationType, DecimalParameter, IntParameter
 from pandas import DataFrame
 
-from agent_market.bridge import DecisionDesk, FeatureHooks
+from agent_market.bridge import DecisionDesk, FeatureHooks, plot_config
 from agent_market.learning.labels import ForwardReturn
 
 PREDICTION = "&-forward_return"
@@ -32,28 +32,6 @@ class HybridMultiMode(FeatureHooks):
     use_exit_signal = True
     use_custom_stoploss = True
 
-    plot_config = {
-        "main_plot": {},
-        "subplots": {
-            "Prediction": {
-                PREDICTION: {"color": "#1f77b4"},
-                "do_predict": {"color": "#c7c7c7"},
-            },
-            "Regime": {
-                "am_regime": {"color": "#9467bd"},
-                "am_trend": {"color": "#8c564b"},
-            },
-            "Mode": {
-                "am_mode": {"color": "#2ca02c"},
-                "am_direction": {"color": "#d62728"},
-            },
-            "Bias and level": {
-                "am_bias": {"color": "#ff7f0e"},
-                "am_level": {"color": "#7f7f7f"},
-            },
-        },
-    }
-
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self.desk = DecisionDesk(self, self.settings, PREDICTION, self.feature_set)
@@ -68,6 +46,10 @@ class HybridMultiMode(FeatureHooks):
             6, 144, default=exits.max_holding_candles, space="sell"
         )
         self.position_adjustment_enable = self.desk.scales_in
+
+    @property
+    def plot_config(self) -> dict[str, Any]:
+        return plot_config(self.settings, PREDICTION)
 
     @property
     def protections(self) -> list[dict[str, Any]]:
@@ -116,6 +98,16 @@ class HybridMultiMode(FeatureHooks):
 
     def populate_exit_trend(self, dataframe: DataFrame, metadata: dict[str, Any]) -> DataFrame:
         return dataframe
+
+    def plot_annotations(
+        self,
+        pair: str,
+        start_date: datetime,
+        end_date: datetime,
+        dataframe: DataFrame,
+        **kwargs: Any,
+    ) -> list[AnnotationType]:
+        return self.desk.annotations(pair, dataframe)
 
     def custom_exit(
         self,

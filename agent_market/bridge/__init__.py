@@ -1,5 +1,6 @@
 """The only room that imports freqtrade: base classes of our FreqAI models."""
 
+from agent_market.bridge.charts import plot_config
 from agent_market.bridge.configuration import settings_of
 from agent_market.bridge.decisions import DecisionDesk
 from agent_market.bridge.feature_hooks import FeatureHooks
@@ -19,6 +20,7 @@ __all__ = [
     "load_plans",
     "model_spec",
     "offline_specs",
+    "plot_config",
     "read_config",
     "settings_of",
 ]

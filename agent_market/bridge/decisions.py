@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 from freqtrade.enums import RunMode
 from freqtrade.persistence import Trade
-from freqtrade.strategy import IStrategy, stoploss_from_open
+from freqtrade.strategy import AnnotationType, IStrategy, stoploss_from_open
 
-from agent_market.bridge.accounts import read_account, read_correlations
+from agent_market.bridge.accounts import KnownCloses, read_account, read_correlations
+from agent_market.bridge.charts import chart_areas
 from agent_market.bridge.levels import LevelWatch
 from agent_market.bridge.side_inputs import SideInputs
+from agent_market.decisions.budgets import BudgetFeed
 from agent_market.decisions.degrade import degrade_levels, input_ages
 from agent_market.decisions.entry import Signal, judge_stake, plan_entry
 from agent_market.decisions.exits import Holding, exit_reason, stop_gain
@@ -29,6 +32,7 @@ from agent_market.settings import AgentMarketSettings
 
 logger = logging.getLogger(__name__)
 
+_NOT_ANALYZED = Refused(("no candle: the pair was not analyzed yet",))
 ROUNDING = 1.01  # an order's amount and rate are rounded after its stake was judged
 
 
@@ -59,6 +63,8 @@ class DecisionDesk:
         self.is_live = config.get("runmode") in (RunMode.DRY_RUN, RunMode.LIVE)
         self._strategy, self._prediction = strategy, prediction
         self._advice = StrategyAdvice(settings, self.timeframe, live=self.is_live)
+        self._budgets = BudgetFeed(settings, self.timeframe, live=self.is_live)
+        self._closes = KnownCloses(self.timeframe)
         self._inputs = SideInputs(strategy, settings.degrade, self.timeframe, feature_set)
         self._levels = LevelWatch(
             self._inputs.budgets, settings.degrade.recovery_candles, self.timeframe
@@ -86,6 +92,7 @@ class DecisionDesk:
         :param frame: candles with FreqAI's prediction and `do_predict`
         :param metadata: names the pair
         """
+        self._closes.keep(metadata["pair"], frame)
         regime = measure_regime(frame, self.settings.regime)
         funding, ages = self._inputs.read(frame, metadata)
         measures = measure_modes(frame, self.settings.modes, self.timeframe, funding)
@@ -93,13 +100,12 @@ class DecisionDesk:
         stands = (frame["do_predict"] == 1) & prediction.notna()
         ages = input_ages(frame, stands, self.timeframe).join(ages)
         window = self.settings.regime.window_candles
+        levels = degrade_levels(ages, self._inputs.budgets, self.settings.degrade.recovery_candles)
         own = {
             "am_prediction": prediction,
             "am_trusted": stands & (frame.get("abstain", 0) != 1),
             "am_quote_volume": rolling_mean(frame["volume"] * frame["close"], window),
-            "am_level": degrade_levels(
-                ages, self._inputs.budgets, self.settings.degrade.recovery_candles
-            ),
+            "am_level": self._levels.in_force(metadata["pair"], frame["date"], levels),
         }
         advice = self._advice.columns(metadata["pair"], frame["date"])
         switches = self._advice.switches(frame["date"], [mode.tag for mode in PRIORITY])
@@ -138,6 +144,15 @@ class DecisionDesk:
             enter_tag=tags.where(enters),
         )
 
+    def annotations(self, pair: str, frame: pd.DataFrame) -> list[AnnotationType]:
+        """
+        Return what FreqUI draws over the candles.
+        :param pair: the pair
+        :param frame: the candles shown, of `choose`
+        """
+        levels = self._levels.in_force(pair, frame["date"], frame["am_level"])
+        return chart_areas(frame, levels, self.timeframe)
+
     def leverage(self, pair: str, at: datetime, side: str, tag: str | None, most: float) -> float:
         """
         Return the leverage that sizing wants and the gate allows; 1 where it refuses.
@@ -170,7 +185,7 @@ class DecisionDesk:
         """
         candle = self._last_candle(pair)
         if candle is None:
-            return False
+            return self._log(pair, tag, _NOT_ANALYZED) > 0
         leverage = self._leverage.get(pair, 1.0)
         signal = self._signal(candle, pair, side, tag, notional / leverage, leverage)
         account, market = self._snapshots(candle, pair, at)
@@ -194,23 +209,23 @@ class DecisionDesk:
         steps = mode_rule(self.settings.modes, trade.enter_tag or "").scale_in
         done = trade.nr_of_successful_entries
         candle = self._last_candle(trade.pair)
-        if candle is None or trade.has_open_orders or not 0 < done < len(steps) or gain <= 0:
+        if candle is None or trade.has_open_orders or not 0 < done < len(steps) or not gain > 0:
             return None
         if (
             candle.get("enter_tag") != trade.enter_tag
             or _direction(trade) != candle["am_direction"]
         ):
             return None
+        pair, tag, leverage = trade.pair, trade.enter_tag, trade.leverage
         side, full = ("short" if trade.is_short else "long"), trade.stake_amount / sum(steps[:done])
-        signal = self._signal(candle, trade.pair, side, trade.enter_tag, full, trade.leverage)
-        account, market = self._snapshots(candle, trade.pair, at)
-        verdict = judge_stake(
-            signal, full * steps[done], trade.leverage, account, market, self.settings
-        )
-        too_large = isinstance(verdict, Allowed) and verdict.leverage < trade.leverage
-        if isinstance(verdict, Refused) or too_large or verdict.stake < min_stake:
-            return None
-        return min(verdict.stake, max_stake)
+        bounds = {"min_stake": min_stake, "max_stake": max_stake}
+        signal = self._signal(candle, pair, side, tag, full, leverage, **bounds)
+        account, market = self._snapshots(candle, pair, at)
+        verdict = judge_stake(signal, full * steps[done], leverage, account, market, self.settings)
+        if isinstance(verdict, Allowed) and verdict.leverage < leverage:
+            reason = f"the trade has {leverage:g}, allowed are {verdict.leverage:g} now"
+            verdict = Refused((f"leverage: {reason}",))
+        return self._log(pair, tag, verdict) or None
 
     def exit_reason(
         self, trade: Trade, at: datetime, profit: float, edge_bps: float, max_candles: int
@@ -260,6 +275,8 @@ class DecisionDesk:
         if not self.is_live:
             return []
         news = self._advice.refresh(now)
+        if change := self._budgets.refresh(now):
+            news.append(change)
         for pair in self._strategy.dp.current_whitelist():
             candle = self._last_candle(pair)
             if candle is None:
@@ -281,7 +298,7 @@ class DecisionDesk:
     ) -> Verdict:
         candle = self._last_candle(pair)
         if candle is None:
-            return Refused(("no candle: the pair was not analyzed yet",))
+            return _NOT_ANALYZED
         signal = self._signal(candle, pair, side, tag, full_stake, max_leverage, **more)
         return plan_entry(signal, *self._snapshots(candle, pair, at), self.settings)
 
@@ -320,20 +337,26 @@ class DecisionDesk:
     def _snapshots(self, candle: pd.Series, pair: str, at: datetime) -> tuple[Account, Market]:
         if self.is_live:  # the candle may be newer than the last look
             self._watch(pair, candle, at)
-        account = read_account(self._strategy, self.settings, at, live=self.is_live)
         length = timeframe_seconds(self.timeframe)
+        close = (candle["date"] + pd.Timedelta(seconds=length)).to_pydatetime()
+        budgets = self._budgets.at(close)
+        account = replace(
+            read_account(self._strategy, self.settings, at, self._closes, live=self.is_live),
+            engine_shares=budgets.shares,
+            budget_fault=budgets.fault,
+        )
         others = [trade.pair for trade in account.open_trades]
         window = self.settings.regime.window_candles
         funding = candle["am_funding_bps"]
         market = Market(
             now=at,
-            candle_close=(candle["date"] + pd.Timedelta(seconds=length)).to_pydatetime(),
+            candle_close=close,
             candle_seconds=float(length),
             level=self._levels.level(pair, candle),
             volatility=float(candle["am_volatility"]),
             quote_volume=float(candle["am_quote_volume"]),
             funding_bps=None if pd.isna(funding) else float(funding),
-            correlations=read_correlations(self._strategy, pair, others, window),
+            correlations=read_correlations(self._closes, at, pair, others, window),
         )
         return account, market
 

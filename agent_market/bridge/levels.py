@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 
 from agent_market.decisions.degrade import LEVELS, Budget, DegradeMonitor, LevelChange
 from agent_market.learning.inference import DegradeLevel
 from agent_market.market.candles import timeframe_seconds
+
+NOTED_CANDLES = 2000  # of a pair; more than any exchange hands out at a start
 
 
 class LevelWatch:
@@ -30,6 +33,7 @@ class LevelWatch:
         self._budgets, self._recovery = budgets, recovery_candles
         self._length = pd.Timedelta(seconds=timeframe_seconds(timeframe))
         self._monitors: dict[str, DegradeMonitor] = {}
+        self._noted: dict[str, dict[pd.Timestamp, int]] = {}
 
     def observe(self, pair: str, candle: pd.Series, now: datetime) -> LevelChange | None:
         """
@@ -43,7 +47,9 @@ class LevelWatch:
         if pair not in self._monitors:
             self._monitors[pair] = DegradeMonitor(self._budgets, self._recovery)
         best = LEVELS[int(candle["am_level"])]
-        return self._monitors[pair].observe(candle["date"], ages, best)
+        change = self._monitors[pair].observe(candle["date"], ages, best)
+        self._note(pair, candle["date"])
+        return change
 
     def level(self, pair: str, candle: pd.Series) -> DegradeLevel:
         """
@@ -55,3 +61,27 @@ class LevelWatch:
         if pair in self._monitors:
             place = max(place, LEVELS.index(self._monitors[pair].level))
         return LEVELS[place]
+
+    def in_force(self, pair: str, dates: pd.Series, levels: pd.Series) -> pd.Series:
+        """
+        Return the levels of candles, made worse by what was observed while each was the newest.
+
+        A candle that came late, with newer ones, has the last level observed before it. The newest
+        has its own until it is observed: a level that is over must not hold it down.
+        :param pair: the pair
+        :param dates: of the candles, ascending
+        :param levels: of the frame, places in `LEVELS`, on the index of `dates`
+        """
+        noted = self._noted.get(pair)
+        if not noted:
+            return levels
+        places = pd.Series(noted).reindex(dates).to_numpy(np.float64)
+        carried = pd.Series(places, index=levels.index).ffill()
+        carried.iloc[-1:] = places[-1:]
+        return levels.clip(lower=carried.fillna(0)).astype(int)
+
+    def _note(self, pair: str, date: pd.Timestamp) -> None:
+        noted = self._noted.setdefault(pair, {})
+        noted[date] = LEVELS.index(self._monitors[pair].level)  # it only gets worse on one candle
+        if len(noted) > NOTED_CANDLES:
+            del noted[next(iter(noted))]

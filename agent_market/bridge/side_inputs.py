@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from freqtrade.enums import CandleType
+from freqtrade.enums import CandleType, RunMode
 from freqtrade.strategy import IStrategy
 
 from agent_market.bridge.feature_sets import feature_inputs
@@ -19,7 +19,7 @@ from agent_market.market.sidedata import EVERY_PAIR, join_as_of
 from agent_market.settings import DegradeSettings
 
 FUNDING = "funding"
-FUNDING_KNOWN_AFTER = pd.Timedelta("1h")  # a live bot asks for funding candles once an hour
+STORED_FUNDING = "1h"
 
 
 class SideInputs:
@@ -49,14 +49,17 @@ class SideInputs:
             side.add(FUNDING)
         self.budgets: dict[str, Budget] = budgets_of(settings, timeframe, sorted(side))
         self._strategy, self._timeframe = strategy, timeframe
+        self._is_live = strategy.config.get("runmode") in (RunMode.DRY_RUN, RunMode.LIVE)
 
     def informative_candles(self, pairs: list[str]) -> list[tuple[str, str, str]]:
         """
         Return the candles that a live bot must load.
         :param pairs: the traded pairs
         """
-        kind = str(CandleType.FUNDING_RATE)
-        return [(pair, "1h", kind) for pair in pairs] if self.reads_funding else []
+        if not self.reads_funding:
+            return []
+        kind, timeframe = str(CandleType.FUNDING_RATE), self._funding_timeframe()
+        return [(pair, timeframe, kind) for pair in pairs]
 
     def read(
         self, frame: pd.DataFrame, metadata: Mapping[str, Any]
@@ -75,8 +78,11 @@ class SideInputs:
         reads = feature_inputs(self._strategy, frame, dict(metadata))
         for name in side:
             if name == FUNDING:
-                rows = reads.candles_of(metadata["pair"], "1h", Need.FUNDING)
-                known = self._known(frame, rows["date"], FUNDING_KNOWN_AFTER, rows["open"] * 1e4)
+                timeframe = self._funding_timeframe()
+                rows = reads.candles_of(metadata["pair"], timeframe, Need.FUNDING)
+                # a live bot asks for funding candles once in the length of one
+                delay = pd.Timedelta(seconds=timeframe_seconds(timeframe))
+                known = self._known(frame, rows["date"], delay, rows["open"] * 1e4)
                 fresh = known["age"] <= self.budgets[name].seconds
                 funding, ages[name] = known["value"].where(fresh), known["age"]
             else:
@@ -84,6 +90,11 @@ class SideInputs:
                 rows = reads.side_of(name, pair)
                 ages[name] = self._known(frame, rows["available_at"], pd.Timedelta(0))["age"]
         return funding, ages
+
+    def _funding_timeframe(self) -> str:
+        if not self._is_live:
+            return STORED_FUNDING
+        return str(self._strategy.dp.get_funding_rate_timeframe())
 
     def _known(
         self,

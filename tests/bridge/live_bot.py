@@ -76,6 +76,9 @@ def configuration(folder: Path, **changes: Any) -> dict[str, Any]:
 class BotProvider(SnapshotProvider):
     """The candles of a bot that has been given no funding rates."""
 
+    def get_funding_rate_timeframe(self) -> str:
+        return "1h"
+
     def get_pair_dataframe(
         self, pair: str, timeframe: str | None = None, candle_type: str = ""
     ) -> pd.DataFrame:

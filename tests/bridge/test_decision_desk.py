@@ -14,6 +14,7 @@ import pytest
 from freqtrade.enums import RunMode
 from freqtrade.persistence import LocalTrade, disable_database_use, enable_database_use
 
+from agent_market.decisions.budgets import ENGINE_BUDGETS, parameter_store
 from agent_market.learning.labels import ForwardReturn
 from tests.candles import random_candles
 
@@ -154,6 +155,29 @@ def test_that_a_refusal_is_logged_with_its_reasons_and_once(
     assert entry is not None and entry[3] > 0
 
 
+def test_that_the_stored_engine_budgets_reach_the_gate(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    strategy, metadata = _strategy(tmp_path, RunMode.DRY_RUN), {"pair": PAIR}
+    frame = strategy.populate_entry_trend(strategy.desk.measure(_predicted(), metadata), metadata)
+    last = frame.index[(frame["am_direction"] != 0) & (frame["am_level"] == 0)][-1]
+    seen = frame[: last + 1]
+    before = _entry(strategy, seen)
+    close = (seen["date"].iloc[-1] + timedelta(minutes=5)).to_pydatetime()
+    store = parameter_store(strategy.settings)
+    moments = {"effective_at": close, "recorded_at": close}
+    for share, stake in ((0.01, 100.0), (0.0, 0.0)):
+        store.add(ENGINE_BUDGETS, {"intraday": share}, who="mo", why="calm", **moments)
+        strategy = _strategy(tmp_path, RunMode.DRY_RUN)
+        strategy.dp.frame = seen
+        assert any("engine_budgets: version" in line for line in strategy.desk.observe(close))
+        with caplog.at_level(logging.INFO):
+            entry = _entry(strategy, seen)
+        assert before is not None and entry is not None
+        assert entry[3] == pytest.approx(stake) and before[3] > 100
+    assert "intraday budget: leaves a stake of 0.00" in caplog.text
+
+
 def test_that_the_clock_alone_takes_a_running_bot_down_and_candles_bring_it_back(
     tmp_path: Path,
 ) -> None:
@@ -171,6 +195,24 @@ def test_that_the_clock_alone_takes_a_running_bot_down_and_candles_bring_it_back
     assert loop(500, 30) == []
     assert [loop(rows, 0) for rows in (507, 508, 509)] == [[], [], []]
     assert loop(510, 0) == ["level flat -> full"]
+
+
+def test_that_the_column_of_a_running_bot_keeps_what_the_clock_said(tmp_path: Path) -> None:
+    strategy, metadata = _strategy(tmp_path, RunMode.DRY_RUN), {"pair": PAIR}
+    whole = _predicted(600)
+
+    def levels(candles: int, minutes_late: int) -> list[int]:
+        frame = strategy.dp.frame = strategy.desk.measure(whole[:candles], metadata)
+        close = frame["date"].iloc[-1] + timedelta(minutes=5 + minutes_late)
+        strategy.desk.observe(close.to_pydatetime())
+        return list(frame["am_level"][498:])
+
+    assert levels(500, 0) == [0, 0]
+    assert levels(500, 16) == [0, 0]  # measured before the candles stopped
+    assert levels(503, 0) == [0, 3, 3, 3, 0]  # three came late, at once
+    assert levels(504, 0) == [0, 3, 3, 3, 3, 0]  # won back only after three candles
+    assert [levels(rows, 0)[-1] for rows in (505, 506, 507)] == [0, 0, 0]
+    assert levels(508, 0)[2:] == [3, 3, 3, 3, 3, 0, 0, 0]
 
 
 def test_that_a_model_that_stops_leaves_the_rules(tmp_path: Path) -> None:
