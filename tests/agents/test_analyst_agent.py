@@ -27,7 +27,7 @@ from agents.analyst_agent import (
     write_report,
 )
 from tests.evaluation.conftest import Backtest
-from tests.llm.fault_server import Behave, answering, chunks, head, sending, serve
+from tests.llm.fault_server import SERVER_FAULTS, Behave, answering, sending, serve
 from tests.llm.hostile import ANSWERS
 
 
@@ -322,23 +322,8 @@ def test_that_a_second_question_says_what_was_wrong_with_the_first_answer() -> N
     assert "2.21 % [totals.max_drawdown_percent]" in first[1]["content"]
 
 
-def _endless(handler: BaseHTTPRequestHandler) -> None:
-    head(handler)
-    while True:
-        handler.wfile.write(chunks("x" * 100)[0] * 100)
-
-
-def _silent(handler: BaseHTTPRequestHandler) -> None:
-    handler.connection.settimeout(5)
-    handler.rfile.read(1)
-
-
-FAULTS: dict[str, tuple[Behave, str]] = {
-    "down": (lambda handler: handler.connection.close(), "language model at"),
-    "slow": (_silent, "no complete answer within 1 s"),
-    "garbage": (sending([b"\x00\xff<html>" * 100]), "not of the protocol"),
-    "endless": (_endless, "too long"),
-    "broken": (sending([b"![x](http://evil)"], status=500), "HTTP 500"),
+FAULTS = {
+    **SERVER_FAULTS,
     "words": (answering("I think that you should buy Bitcoin."), "none of the model's"),
     "long words": (answering("[" * 60_000), "none of the model's"),
     "hostile": (answering("\n".join(ANSWERS)), "none of the model's"),

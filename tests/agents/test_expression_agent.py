@@ -2,7 +2,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from agent_market.llm import (
 from agent_market.settings import LlmSettings
 from agents.expression_agent import AgentRun, Round, run_rounds
 from tests.agents.random_walk_judge import RandomWalkJudge
-from tests.llm.fault_server import Behave, answering, chunks, head, sending, serve
+from tests.llm.fault_server import SERVER_FAULTS, Behave, answering, sending, serve
 from tests.llm.hostile import ANSWERS, HEADLINE
 
 KEY = "sk-0123456789abcdef-agent"
@@ -62,23 +61,8 @@ def _require_complete(campaign: AgentRun) -> None:
         assert check_expression(node, SCOPE).unit == PLAIN
 
 
-def _endless(handler: BaseHTTPRequestHandler) -> None:
-    head(handler)
-    while True:
-        handler.wfile.write(chunks("x" * 100)[0] * 100)
-
-
-def _silent(handler: BaseHTTPRequestHandler) -> None:
-    handler.connection.settimeout(5)
-    handler.rfile.read(1)
-
-
-FAULTS: dict[str, tuple[Behave, str]] = {
-    "down": (lambda handler: handler.connection.close(), "language model at"),
-    "slow": (_silent, "no complete answer within 1 s"),
-    "garbage": (sending([b"\x00\xff<html>" * 100]), "not of the protocol"),
-    "endless": (_endless, "too long"),
-    "broken": (sending([b"oh"], status=500), "HTTP 500"),
+FAULTS = {
+    **SERVER_FAULTS,
     "words": (answering("I think that you should buy Bitcoin."), "0 new expressions of 3"),
     "hostile": (answering("\n".join(ANSWERS)), "0 new expressions of 3"),
 }
@@ -139,7 +123,9 @@ def _flaky() -> Behave:
     return lambda handler: next(behaviors, broken)(handler)
 
 
-@pytest.mark.parametrize("behave", [_flaky, lambda: answering(GOOD), lambda: _endless])
+@pytest.mark.parametrize(
+    "behave", [_flaky, lambda: answering(GOOD), lambda: SERVER_FAULTS["endless"][0]]
+)
 def test_that_a_replay_without_the_server_gives_the_same_bytes(
     behave: Callable[[], Behave], tmp_path: Path
 ) -> None:

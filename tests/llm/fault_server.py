@@ -88,3 +88,24 @@ def sending(pieces: Iterable[bytes], status: int = 200, **headers: str) -> Behav
             handler.wfile.write(piece)
 
     return behave
+
+
+def _endless(handler: BaseHTTPRequestHandler) -> None:
+    head(handler)
+    while True:
+        handler.wfile.write(chunks("x" * 100)[0] * 100)
+
+
+def _silent(handler: BaseHTTPRequestHandler) -> None:
+    handler.connection.settimeout(5)
+    handler.rfile.read(1)
+
+
+# how a server fails, and what is said of it; "slow" wants a time-out of 1 s
+SERVER_FAULTS: dict[str, tuple[Behave, str]] = {
+    "down": (lambda handler: handler.connection.close(), "language model at"),
+    "slow": (_silent, "no complete answer within 1 s"),
+    "garbage": (sending([b"\x00\xff<html>" * 100]), "not of the protocol"),
+    "endless": (_endless, "too long"),
+    "broken": (sending([b"![x](http://evil)"], status=500), "HTTP 500"),
+}
