@@ -3,9 +3,8 @@
 The rows of a chunk are sorted once; a row is then a number, its place in the order. The window is a
 set of bits, one a place, with counts of the bits a word of 64 and a block of 32 words: to let a row
 in or out costs three steps whatever the window, and to count the bits below a place, or to find the
-k-th, some tens. A short window is ranked by comparing all its rows, and kept in order for its
-quantiles, many stretches of rows side by side, with vector instructions. Nothing is rounded on the
-way.
+k-th, some tens. Nothing is rounded on the way. `kernels_short` has what takes less for a short
+window.
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ import numpy.typing as npt
 from numba import njit, types
 from numba.extending import intrinsic
 
-from agent_market.expressions.kernels_numbers import Double, FloatArray, begin
+from agent_market.expressions.kernels_numbers import FloatArray, begin
+from agent_market.expressions.kernels_short import between, short_quantiles, short_ranks
 
 RANK, QUANTILE = range(2)
 _SHORTEST_CHUNK = 2048
-_TILE = 512
-_FEW = 256  # rows of the longest window that is ranked by comparing all
-_FEW_IN_ORDER = 64  # rows of the longest window that is kept in order
-_SIDE_BY_SIDE = 64  # stretches
+_SHORT = (256, 384)  # rows of the longest window that `kernels_short` does sooner
 _WORD, _BLOCK = 6, 11  # bits of a place within a word of 64, within a block of 32 words
 
 Places = npt.NDArray[np.intp]
@@ -158,16 +155,6 @@ def _number_rows(x: FloatArray, order: Places, place: Places, low: Places, high:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _between(low: float, high: float, share: float) -> float:
-    """Return the point between two values, from the nearer end: exact at both and in the middle."""
-    if share == 0.5:
-        return (low + high) / 2
-    if share < 0.5:
-        return low + (high - low) * share
-    return high - (high - low) * (1 - share)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def _bits_of(rows: int) -> tuple[Words, Counts, Counts]:
     """Return an empty set of the places of `rows` rows, with room for whole blocks."""
     blocks = (rows >> _BLOCK) + 1
@@ -236,99 +223,10 @@ def _quantile_rows(x: FloatArray, order: Places, n: int, share: float, out: Floa
                 out[row - n + 1] = np.nan
             continue
         at = _move(at, new, old, words) if at >= 0 else _find(whole, words, in_word, in_block)
-        value = x[order[at]]
+        value = x[order[at]] + 0.0  # one zero: the order does not tell two apart
         if part > 0:
-            value = _between(value, x[order[_find_next(at, words)]], part)
+            value = between(value, x[order[_find_next(at, words)]], part)
         out[row - n + 1] = value if value - value == 0 else np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _few_ranks(x: Double, n: int, out: FloatArray) -> None:
-    """Rank by comparison with every row of the window: the faster way for a short one."""
-    space = np.empty(_TILE)
-    for start in range(0, out.size, _TILE):
-        rows = min(_TILE, out.size - start)
-        newest, twice = x[start + n - 1 : start + n - 1 + rows], space[:rows]
-        twice[:] = 0.0
-        for age in range(1, n):
-            older = x[start + n - 1 - age :]
-            for i in range(rows):
-                less = 1.0 if older[i] < newest[i] else 0.0
-                twice[i] += less + (1.0 if older[i] <= newest[i] else 0.0)
-        result = out[start : start + rows]
-        for i in range(rows):
-            result[i] = twice[i] / 2 / (n - 1)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _exchange(old: Double, new: Double, before: Double, ordered: Double) -> None:
-    """Put a new value in the place of an old one, in each column of ascending values."""
-    before[:] = -np.inf
-    for j in range(ordered.shape[0] - 1):
-        here, above = ordered[j], ordered[j + 1]
-        for lane in range(here.size):
-            left = here[lane] if here[lane] < old[lane] else above[lane]
-            highest = before[lane] if before[lane] > new[lane] else new[lane]
-            here[lane] = left if left < highest else highest
-            before[lane] = left
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _few_quantiles(x: Double, n: int, share: float, out: FloatArray) -> None:
-    """Keep the windows in order: the faster way for short ones."""
-    whole = int(share * (n - 1))
-    part = share * (n - 1) - whole
-    lanes = max(1, min(_SIDE_BY_SIDE, out.size // (4 * n)))
-    stretch = -(-out.size // lanes)
-    recent = np.full((n, lanes), np.inf)
-    ordered, before = np.full((n + 1, lanes), np.inf), np.empty(lanes)
-    new = np.empty(lanes)
-    for row in range(stretch + n - 1):
-        for lane in range(lanes):
-            new[lane] = x[min(lane * stretch + row, x.size - 1)]
-        _exchange(recent[row % n], new, before, ordered)
-        recent[row % n] = new
-        if row < n - 1:
-            continue
-        for lane in range(lanes):
-            i = lane * stretch + row - n + 1
-            if i < out.size:
-                value = ordered[whole, lane]
-                if part > 0:
-                    value = _between(value, ordered[whole + 1, lane], part)
-                out[i] = value if value - value == 0 else np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _copy_known(x: FloatArray, rows: Double) -> bool:
-    """Write x, infinity for what is missing; return whether anything is."""
-    is_missing = False
-    for i in range(x.size):
-        is_missing |= x[i] != x[i]
-        rows[i] = x[i] if x[i] == x[i] else np.inf
-    return is_missing
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _lose(x: FloatArray, n: int, out: FloatArray) -> None:
-    """Write NaN where a window holds one."""
-    lost = -1
-    for row in range(x.size):
-        lost = row if x[row] != x[row] else lost
-        if row >= n - 1 and lost > row - n:
-            out[row - n + 1] = np.nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _of_few(op: int, share: float, x: FloatArray, n: int, out: FloatArray) -> None:
-    rows = np.empty(x.size)
-    is_missing = _copy_known(x, rows)
-    if op == RANK:
-        _few_ranks(rows, n, out)
-    else:
-        _few_quantiles(rows, n, share, out)
-    if is_missing:
-        _lose(x, n, out)
 
 
 def order_statistics(
@@ -336,11 +234,15 @@ def order_statistics(
 ) -> None:
     """Fill in the rank of x among its last n values, or (QUANTILE) their quantile `share`."""
     known, step = begin(out, first, last, n), max(_SHORTEST_CHUNK, 4 * n)
-    few = _FEW if op == RANK else _FEW_IN_ORDER
-    for pair in range(x.shape[0] if known < last else 0):
-        if n <= few:
-            _of_few(op, share, x[pair, known - n + 1 : last], n, out[pair, known:last])
-            continue
+    if known == last:
+        return
+    if n <= _SHORT[op]:
+        if op == RANK:
+            short_ranks(x, n, out, known, last)
+        else:
+            short_quantiles(x, n, share, out, known, last)
+        return
+    for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
             rows, part = x[pair, start - n + 1 : stop], out[pair, start:stop]

@@ -95,7 +95,7 @@ def test_that_an_operator_equals_the_reference(operator: Operator, pattern: str)
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=lambda operator: operator.name)
 def test_that_a_value_depends_on_its_window_alone(operator: Operator) -> None:
     """To the last bit, wherever the array begins, ends, or is cut among threads and chunks."""
-    windows = (2, 3, 24, 127, 130, 257)
+    windows = (2, 3, 24, 127, 130, 257, 400)
     whole = panel_of("some", rows=3000)
     nodes = calls(operator, windows)
     everything = list(Evaluator(whole).evaluate(nodes))
@@ -109,6 +109,17 @@ def test_that_a_value_depends_on_its_window_alone(operator: Operator) -> None:
             assert same_bits(values[:, known:], expected), (node, start)
             if known < stop - start:
                 assert same_bits(live[k], expected[:, -1]), (node, start)
+
+
+@pytest.mark.parametrize("name", ["ts_quantile", "ts_median"])
+def test_that_an_order_knows_one_zero(name: str) -> None:
+    """Which of two equal zeros stands first depends on rows that have left the window."""
+    x = np.random.default_rng(4).choice([-1.0, -0.0, 0.0, 1.0], (1, 3000))
+    panel = Panel(("A",), "5m", 0, {"close": x}, {"x": x, "y": x})
+    nodes = calls(OPERATORS[name], (4, 5, 12, 127, 450))
+    late = Evaluator(panel.rows(1234, 3000)).evaluate(nodes)
+    for node, values, whole in zip(nodes, late, Evaluator(panel).evaluate(nodes), strict=True):
+        assert same_bits(values[:, 450:], whole[:, 1234 + 450 :]), node
 
 
 @pytest.mark.parametrize("operator", TIME, ids=lambda operator: operator.name)
