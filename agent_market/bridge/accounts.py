@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,68 @@ from freqtrade.strategy import IStrategy
 
 from agent_market.decisions.modes import mode_rule
 from agent_market.decisions.risk import LONG_SHOT, Account, OpenTrade
+from agent_market.market.candles import timeframe_seconds
 from agent_market.settings import AgentMarketSettings
 
 KILL_SWITCH = "KILL"
 
 
+class KnownCloses:
+    """
+    The closes of each pair, by the moment from which they are known.
+
+    A backtest's data provider shows another pair as it was a candle ago, where that pair's turn has
+    not come yet; a live bot has analyzed all of them. Asked by time, both see the same.
+    """
+
+    def __init__(self, timeframe: str) -> None:
+        """
+        Know nothing yet.
+        :param timeframe: of the candles
+        """
+        self._length = pd.Timedelta(seconds=timeframe_seconds(timeframe))
+        self._closes: dict[str, pd.Series] = {}
+
+    def keep(self, pair: str, candles: pd.DataFrame) -> None:
+        """
+        Take the candles of a pair in place of those before.
+        :param pair: the pair
+        :param candles: closed ones, ascending
+        """
+        known_at = pd.DatetimeIndex(candles["date"] + self._length)
+        self._closes[pair] = pd.Series(candles["close"].to_numpy(np.float64), index=known_at)
+
+    def newest(self, pair: str, at: datetime, count: int = 1) -> pd.Series:
+        """
+        Return the newest closes that are known at a moment, at most `count`, by their moment.
+        :param pair: the pair
+        :param at: the moment
+        :param count: how many
+        """
+        closes = self._closes.get(pair)
+        if closes is None:
+            return pd.Series(dtype=float)
+        end = closes.index.searchsorted(pd.Timestamp(at), side="right")
+        return closes.iloc[max(0, end - count) : end]
+
+
 def read_account(
-    strategy: IStrategy, settings: AgentMarketSettings, at: datetime, *, live: bool
+    strategy: IStrategy,
+    settings: AgentMarketSettings,
+    at: datetime,
+    closes: KnownCloses,
+    *,
+    live: bool,
 ) -> Account:
     """
     Return what the gate knows of the account.
 
     Equity is the starting balance, realized profit, and open trades at their newest close, since
     Freqtrade keeps no curve. A backtest reads no kill switch, since the file is of today.
-    :param strategy: the strategy, with wallets and data provider
+    :param strategy: the strategy, with wallets
     :param settings: the section `agent_market`
     :param at: now
+    :param closes: of every pair
     :param live: whether the bot trades now, dry or not
     """
     opened = Trade.get_trades_proxy(is_open=True)
@@ -40,7 +86,7 @@ def read_account(
     realized = strategy.wallets.get_starting_balance() + Trade.get_total_closed_profit()
     profits = np.array([trade.close_profit_abs or 0.0 for trade in closed])
     before = realized - profits.sum()
-    equity = realized + sum(_unrealized(strategy, trade) for trade in opened)
+    equity = realized + sum(_unrealized(trade, closes.newest(trade.pair, at)) for trade in opened)
     midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     today = sum(p for p, t in zip(profits, closed, strict=True) if t.close_date_utc >= midnight)
     streak = _losing_streak(profits)
@@ -59,21 +105,23 @@ def read_account(
 
 
 def read_correlations(
-    strategy: IStrategy, pair: str, others: Iterable[str], window_candles: int
+    closes: KnownCloses, at: datetime, pair: str, others: Collection[str], window_candles: int
 ) -> dict[str, float]:
     """
     Return the correlation of candle returns with each other pair; NaN where it cannot be told.
-    :param strategy: the strategy, whose data provider hides later candles in a backtest
+    :param closes: of every pair
+    :param at: now
     :param pair: the pair
     :param others: pairs to compare it with
     :param window_candles: newest candles of both that are compared
     """
-    own = _returns(strategy, pair, window_candles)
+    returns = {
+        each: closes.newest(each, at, window_candles + 1).pct_change(fill_method=None)
+        for each in {pair, *others}
+    }
     found = {}
     for other in set(others) - {pair}:
-        both = pd.concat(
-            [own, _returns(strategy, other, window_candles)], axis=1, sort=True
-        ).dropna()
+        both = pd.concat([returns[pair], returns[other]], axis=1, sort=True).dropna()
         enough = len(both) >= window_candles // 2
         found[other] = (
             float(np.corrcoef(both.to_numpy(np.float64).T)[0, 1]) if enough else float("nan")
@@ -81,18 +129,8 @@ def read_correlations(
     return found
 
 
-def _returns(strategy: IStrategy, pair: str, rows: int) -> pd.Series:
-    candles, _ = strategy.dp.get_analyzed_dataframe(pair, strategy.timeframe)
-    if candles.empty:
-        return pd.Series(dtype=float)
-    newest = candles.tail(rows + 1)
-    closes = pd.Series(newest["close"].to_numpy(np.float64), index=pd.DatetimeIndex(newest["date"]))
-    return closes.pct_change(fill_method=None)
-
-
-def _unrealized(strategy: IStrategy, trade: LocalTrade) -> float:
-    candles, _ = strategy.dp.get_analyzed_dataframe(trade.pair, strategy.timeframe)
-    rate = trade.open_rate if candles.empty else float(candles["close"].iloc[-1])
+def _unrealized(trade: LocalTrade, closes: pd.Series) -> float:
+    rate = trade.open_rate if closes.empty else float(closes.iloc[-1])
     return float(trade.calc_profit(rate)) if trade.amount else 0.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -93,6 +93,7 @@ class DecisionDesk:
         :param metadata: names the pair
         """
         self._closes.keep(metadata["pair"], frame)
+        self._budgets.load()
         regime = measure_regime(frame, self.settings.regime)
         funding, ages = self._inputs.read(frame, metadata)
         measures = measure_modes(frame, self.settings.modes, self.timeframe, funding)
@@ -160,7 +161,8 @@ class DecisionDesk:
         :param most: the exchange's
         """
         stake = self._strategy.wallets.get_total_stake_amount()
-        verdict = self._plan(pair, at, side, tag, full_stake=stake, max_leverage=most)
+        wanted = {"full_stake": stake, "max_leverage": most}
+        verdict = self._closed(pair, tag, lambda: self._plan(pair, at, side, tag, **wanted))
         self._leverage[pair] = verdict.leverage if isinstance(verdict, Allowed) else 1.0
         return self._leverage[pair]
 
@@ -171,8 +173,8 @@ class DecisionDesk:
         :param wanted: `full_stake`, `max_leverage` (that of the entry), `min_stake`, `max_stake`
         """
         self._leverage[pair] = wanted["max_leverage"]
-        steps = mode_rule(self.settings.modes, tag or "").scale_in
-        verdict = self._plan(pair, at, side, tag, share=steps[0], **wanted)
+        wanted["share"] = mode_rule(self.settings.modes, tag or "").scale_in[0]
+        verdict = self._closed(pair, tag, lambda: self._plan(pair, at, side, tag, **wanted))
         return self._log(pair, tag, verdict)
 
     def confirms(
@@ -183,17 +185,7 @@ class DecisionDesk:
         :param pair, at, side, tag: of Freqtrade's hook
         :param notional: amount times rate
         """
-        candle = self._last_candle(pair)
-        if candle is None:
-            return self._log(pair, tag, _NOT_ANALYZED) > 0
-        leverage = self._leverage.get(pair, 1.0)
-        signal = self._signal(candle, pair, side, tag, notional / leverage, leverage)
-        account, market = self._snapshots(candle, pair, at)
-        verdict = judge_stake(
-            signal, notional / leverage / ROUNDING, leverage, account, market, self.settings
-        )
-        if isinstance(verdict, Allowed) and verdict.caps:
-            verdict = Refused(tuple(f"{cap}: the order is over it" for cap in verdict.caps))
+        verdict = self._closed(pair, tag, lambda: self._order(pair, at, side, tag, notional))
         return self._log(pair, tag, verdict) > 0
 
     def added_stake(
@@ -206,25 +198,15 @@ class DecisionDesk:
         :param gain: its profit ratio
         :param min_stake, max_stake: the exchange's
         """
-        steps = mode_rule(self.settings.modes, trade.enter_tag or "").scale_in
-        done = trade.nr_of_successful_entries
-        candle = self._last_candle(trade.pair)
+        pair, tag = trade.pair, trade.enter_tag
+        steps, done = self._steps(trade), trade.nr_of_successful_entries
+        candle = self._last_candle(pair)
         if candle is None or trade.has_open_orders or not 0 < done < len(steps) or not gain > 0:
             return None
-        if (
-            candle.get("enter_tag") != trade.enter_tag
-            or _direction(trade) != candle["am_direction"]
-        ):
+        if candle.get("enter_tag") != tag or _direction(trade) != candle["am_direction"]:
             return None
-        pair, tag, leverage = trade.pair, trade.enter_tag, trade.leverage
-        side, full = ("short" if trade.is_short else "long"), trade.stake_amount / sum(steps[:done])
         bounds = {"min_stake": min_stake, "max_stake": max_stake}
-        signal = self._signal(candle, pair, side, tag, full, leverage, **bounds)
-        account, market = self._snapshots(candle, pair, at)
-        verdict = judge_stake(signal, full * steps[done], leverage, account, market, self.settings)
-        if isinstance(verdict, Allowed) and verdict.leverage < leverage:
-            reason = f"the trade has {leverage:g}, allowed are {verdict.leverage:g} now"
-            verdict = Refused((f"leverage: {reason}",))
+        verdict = self._closed(pair, tag, lambda: self._next_step(trade, candle, at, **bounds))
         return self._log(pair, tag, verdict) or None
 
     def exit_reason(
@@ -301,6 +283,49 @@ class DecisionDesk:
             return _NOT_ANALYZED
         signal = self._signal(candle, pair, side, tag, full_stake, max_leverage, **more)
         return plan_entry(signal, *self._snapshots(candle, pair, at), self.settings)
+
+    def _order(
+        self, pair: str, at: datetime, side: str, tag: str | None, notional: float
+    ) -> Verdict:
+        """Return the verdict on an order as it is about to be placed; no cap may bind."""
+        candle = self._last_candle(pair)
+        if candle is None:
+            return _NOT_ANALYZED
+        leverage = self._leverage.get(pair, 1.0)
+        signal = self._signal(candle, pair, side, tag, notional / leverage, leverage)
+        account, market = self._snapshots(candle, pair, at)
+        verdict = judge_stake(
+            signal, notional / leverage / ROUNDING, leverage, account, market, self.settings
+        )
+        if isinstance(verdict, Allowed) and verdict.caps:
+            return Refused(tuple(f"{cap}: the order is over it" for cap in verdict.caps))
+        return verdict
+
+    def _next_step(self, trade: Trade, candle: pd.Series, at: datetime, **bounds: float) -> Verdict:
+        """Return the verdict on the next step of scaling in, at the leverage that the trade has."""
+        steps, done, leverage = self._steps(trade), trade.nr_of_successful_entries, trade.leverage
+        side, full = ("short" if trade.is_short else "long"), trade.stake_amount / sum(steps[:done])
+        signal = self._signal(candle, trade.pair, side, trade.enter_tag, full, leverage, **bounds)
+        account, market = self._snapshots(candle, trade.pair, at)
+        verdict = judge_stake(signal, full * steps[done], leverage, account, market, self.settings)
+        if isinstance(verdict, Allowed) and verdict.leverage < leverage:
+            reason = f"the trade has {leverage:g}, allowed are {verdict.leverage:g} now"
+            return Refused((f"leverage: {reason}",))
+        return verdict
+
+    def _steps(self, trade: Trade) -> tuple[float, ...]:
+        return mode_rule(self.settings.modes, trade.enter_tag or "").scale_in
+
+    def _closed(self, pair: str, tag: str | None, judge: Callable[[], Verdict]) -> Verdict:
+        """Return the verdict; a gate that fails is closed.
+
+        The host takes a hook that raises for one that agrees to its own stake.
+        """
+        try:
+            return judge()
+        except Exception as error:
+            logger.exception("%s %s: the gate failed", pair, tag)
+            return Refused((f"gate: {error!r}",))
 
     def _signal(
         self,

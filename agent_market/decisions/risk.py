@@ -42,6 +42,8 @@ class Account:
     last_exits : when a trade of a (pair, mode) last closed.
     long_shot_profit : realized by `long_shot` in `risk.drawdown_days`; negative is lost.
     kill_switch : what the kill switch file says; None where there is none.
+    engine_shares : of equity that each engine's stakes may take, where less than the settings say.
+    budget_fault : why the engines' shares cannot be known; None where they can.
     """
 
     equity: float
@@ -54,6 +56,8 @@ class Account:
     last_exits: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     long_shot_profit: float = 0.0
     kill_switch: str | None = None
+    engine_shares: Mapping[str, float] = field(default_factory=dict)
+    budget_fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ def _unsound(case: _Case) -> Iterator[str]:
         "free": account.free,
         "min_stake": proposal.min_stake,
         "long_shot_profit": account.long_shot_profit,
+        **{f"share of {name}": share for name, share in account.engine_shares.items()},
         "funding_bps": 0.0 if market.funding_bps is None else market.funding_bps,
     }
     for name, value in anything.items():
@@ -202,6 +207,11 @@ def _kill_switch(case: _Case) -> Iterator[str]:
     if case.account.kill_switch is not None:
         said = case.account.kill_switch.strip()[:200] or "no text"
         yield f"kill switch: the file exists ({said}); remove it to enter again"
+
+
+def _budgets(case: _Case) -> Iterator[str]:
+    if case.account.budget_fault is not None:
+        yield f"{case.rule.engine} budget: {case.account.budget_fault}"
 
 
 def _levels(case: _Case) -> Iterator[str]:
@@ -269,7 +279,7 @@ def _funding(case: _Case) -> Iterator[str]:
 
 
 _LIMITS: tuple[Callable[[_Case], Iterator[str]], ...] = (
-    _kill_switch, _levels, _stale, _drawdown, _losing_streak, _cooldown, _funding,
+    _kill_switch, _budgets, _levels, _stale, _drawdown, _losing_streak, _cooldown, _funding,
 )  # fmt: skip
 
 
@@ -322,6 +332,7 @@ def _stake_caps(case: _Case, leverage: float) -> dict[str, float]:
     engine = case.rule.engine
     of_engine = sum(trade.stake for trade in trades if trade.engine == engine)
     share = risk.macro_share if engine == "macro" else risk.intraday_share
+    share = min(share, account.engine_shares.get(engine, share))
     return {
         **{name: cap / leverage for name, cap in notional.items()},
         f"{engine} budget": share * account.equity - of_engine,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from freqtrade.persistence import LocalTrade, disable_database_use, enable_database_use
 
-from agent_market.bridge.accounts import read_account, read_correlations
+from agent_market.bridge.accounts import KnownCloses, read_account, read_correlations
 from agent_market.settings import AgentMarketSettings
 from tests.candles import random_candles
 
@@ -26,15 +26,19 @@ def _no_database() -> Iterator[None]:
     enable_database_use()
 
 
-def _strategy(**frames: pd.DataFrame) -> Any:
-    """A strategy's wallets and candles; the trades are Freqtrade's own."""
-    provider = SimpleNamespace(
-        get_analyzed_dataframe=lambda pair, _: (frames.get(pair[:3], pd.DataFrame()), NOW)
-    )
+def _strategy() -> Any:
+    """A strategy's wallets; the trades are Freqtrade's own."""
     wallets = SimpleNamespace(
         get_starting_balance=lambda: 10_000.0, get_available_stake_amount=lambda: 6_000.0
     )
-    return SimpleNamespace(dp=provider, wallets=wallets, timeframe="5m")
+    return SimpleNamespace(wallets=wallets)
+
+
+def _closes(**frames: pd.DataFrame) -> KnownCloses:
+    closes = KnownCloses("5m")
+    for coin, frame in frames.items():
+        closes.keep(f"{coin}/USDT:USDT", frame)
+    return closes
 
 
 def _trade(pair: str, profit: float | None, hours_ago: float = 1, tag: str = "trend") -> None:
@@ -60,8 +64,8 @@ def _trade(pair: str, profit: float | None, hours_ago: float = 1, tag: str = "tr
         LocalTrade.bt_total_profit += profit
 
 
-def _account(**more: Any) -> Any:
-    return read_account(_strategy(), SETTINGS, NOW, live=False, **more)
+def _account(**frames: pd.DataFrame) -> Any:
+    return read_account(_strategy(), SETTINGS, NOW, _closes(**frames), live=False)
 
 
 def test_that_equity_is_what_trades_left_of_the_start() -> None:
@@ -85,8 +89,8 @@ def test_that_a_drawdown_older_than_its_days_is_forgotten() -> None:
 
 def test_that_open_trades_count_at_their_newest_close() -> None:
     _trade(BTC, None)
-    strategy = _strategy(BTC=pd.DataFrame({"close": [100.0, 101.0]}))
-    account = read_account(strategy, SETTINGS, NOW, live=False)
+    dates = pd.date_range(end=NOW, periods=4, freq="5min")
+    account = _account(BTC=pd.DataFrame({"date": dates, "close": [90.0, 100.0, 101.0, 200.0]}))
     assert account.equity == pytest.approx(10_000 + 20 * 1.0)
     (trade,) = account.open_trades
     assert (trade.pair, trade.direction, trade.stake, trade.notional) == (BTC, 1, 1000, 2000)
@@ -105,17 +109,35 @@ def test_that_long_shots_and_last_exits_are_told_apart_by_tag() -> None:
 
 def test_that_the_kill_switch_is_read_live_only(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"state_dir": tmp_path})
-    assert read_account(_strategy(), settings, NOW, live=True).kill_switch is None
+
+    def read(live: bool) -> str | None:
+        return read_account(_strategy(), settings, NOW, _closes(), live=live).kill_switch
+
+    assert read(live=True) is None
     (tmp_path / "KILL").write_text("stop")
-    assert read_account(_strategy(), settings, NOW, live=True).kill_switch == "stop"
-    assert read_account(_strategy(), settings, NOW, live=False).kill_switch is None
+    assert read(live=True) == "stop"
+    assert read(live=False) is None
 
 
 def test_that_correlations_are_of_the_same_candles_and_unknown_where_there_are_few() -> None:
     candles = random_candles(200)
     shifted = candles.assign(close=1e4 / candles["close"])[: 200 - 10]
-    strategy = _strategy(BTC=candles, ETH=shifted, SOL=candles[:5])
-    found = read_correlations(strategy, BTC, [BTC, ETH, SOL], 72)
+    closes = _closes(BTC=candles, ETH=shifted, SOL=candles[:5])
+    end = (candles["date"].iloc[-1] + timedelta(minutes=5)).to_pydatetime()
+    found = read_correlations(closes, end, BTC, [BTC, ETH, SOL], 72)
     assert found[ETH] == pytest.approx(-1, abs=0.01)
     assert pd.isna(found[SOL])
     assert set(found) == {ETH, SOL}
+
+
+def test_that_closes_known_later_change_nothing() -> None:
+    candles = random_candles(300)
+    cut = (candles["date"].iloc[149] + timedelta(minutes=5)).to_pydatetime()
+    other = random_candles(300, seed=5)
+    whole = read_correlations(_closes(BTC=candles, ETH=other), cut, BTC, [ETH], 72)
+    known = read_correlations(_closes(BTC=candles[:150], ETH=other[:150]), cut, BTC, [ETH], 72)
+    assert whole == known
+    closes = _closes(BTC=candles)
+    assert list(closes.newest(BTC, cut, 2)) == list(candles["close"][148:150])
+    assert list(closes.newest(BTC, cut - timedelta(seconds=1))) == [candles["close"][148]]
+    assert closes.newest(ETH, cut).empty

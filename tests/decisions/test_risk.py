@@ -86,6 +86,9 @@ def test_that_what_breaks_nothing_is_allowed_as_it_is() -> None:
             },
             "cooldown: 6 candles since squeeze closed",
         ),
+        ({"account": {"budget_fault": "no store"}}, "intraday budget: no store"),
+        ({"account": {"engine_shares": {"intraday": 0.0}}}, "intraday budget: leaves a stake of 0"),
+        ({"account": {"engine_shares": {"macro": math.nan}}}, "share of macro is nan"),
         ({"account": {"free": 4.0}}, "free: leaves a stake of 4.00"),
         ({"market": {"quote_volume": 0.0}}, "volume: leaves"),
         ({"stake": 4.0}, "size: leaves a stake of 4.00, the exchange's smallest is 5.00"),
@@ -157,6 +160,20 @@ def test_that_trades_that_move_together_share_a_cap_and_a_hedge_does_not() -> No
     assert isinstance(unknown, Allowed) and unknown.stake == 1000
 
 
+@pytest.mark.parametrize(("share", "stake"), [(0.06, 400), (0.0, 0), (0.4, 1000), (0.9, 1000)])
+def test_that_a_stored_share_lowers_an_engines_budget_and_never_raises_it(
+    share: float, stake: float
+) -> None:
+    macro = _open(stake=200, engine="macro") + _open(stake=5000)
+    account = {"open_trades": macro, "engine_shares": {"macro": share}}
+    verdict = _judge(mode="event", account=account, leverage=1)
+    assert stake == (verdict.stake if isinstance(verdict, Allowed) else 0)
+    full = _open(stake=4500, engine="macro", notional=0)
+    verdict = _judge(mode="event", account={"open_trades": full, "engine_shares": {"macro": 1.0}})
+    assert isinstance(verdict, Allowed)
+    assert (verdict.stake, verdict.caps) == (500, ("macro budget",))
+
+
 def test_that_lost_long_shots_use_up_their_budget() -> None:
     verdict = _judge(mode="long_shot", account={"long_shot_profit": -198.0})
     assert isinstance(verdict, Refused)
@@ -196,6 +213,7 @@ accounts = st.builds(
         st.tuples(st.just(BTC), st.sampled_from([m.tag for m in PRIORITY])), moments
     ),
     long_shot_profit=number,
+    engine_shares=st.dictionaries(st.sampled_from(["macro", "intraday"]), number),
     kill_switch=st.one_of(st.none(), st.none(), st.text(max_size=5)),
 )
 markets = st.builds(
@@ -260,7 +278,9 @@ def test_that_nothing_exceeds_a_cap_enters_against_a_gate_or_crashes(
     assert notional + of_pair <= RISK.max_pair_exposure * equity
     assert notional + of_pair <= RISK.max_volume_share * market.quote_volume * slack
     of_engine = sum(t.stake for t in held if t.engine == rule.engine)
-    assert stake + of_engine <= (0.5 if rule.engine == "macro" else 1.0) * equity
+    share = 0.5 if rule.engine == "macro" else 1.0
+    share = min(share, account.engine_shares.get(rule.engine, share))
+    assert stake + of_engine <= share * equity
     if signal.mode == "long_shot":
         lost = max(0.0, -account.long_shot_profit)
         bets = sum(t.stake for t in held if t.mode == "long_shot")
