@@ -212,11 +212,10 @@ class TrendMode(ModeRule):
 
 
 class MeanReversionMode(ModeRule):
-    """Goes against the deviation of a ranging market, and leaves at the mean."""
+    """Goes against the deviation of a ranging market, for as long as the prediction stands."""
 
     regimes: tuple[RegimeName, ...] = ("range",)
     entry: EntryRule = "against_deviation"
-    exits: tuple[ExitRule, ...] = ("time_stop", "prediction_reversed", "mean_reached")
 
 
 class BreakoutMode(ModeRule):

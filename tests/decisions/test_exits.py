@@ -5,9 +5,10 @@ import pytest
 
 from agent_market.decisions import Holding, exit_reason, mode_rule, stop_gain
 from agent_market.learning.inference import DegradeLevel
-from agent_market.settings import ExitSettings, ModeSettings
+from agent_market.settings import ExitSettings, MeanReversionMode, ModeSettings
 
-MODES = ModeSettings(entry_edge_bps=10)
+AT_MEAN = ("time_stop", "prediction_reversed", "mean_reached")
+MODES = ModeSettings(entry_edge_bps=10, mean_reversion=MeanReversionMode(exits=AT_MEAN))
 EXITS = ExitSettings(max_holding_candles=48)
 HOLDING = Holding(
     direction=1, age_candles=3, prediction=0.001, trusted=True, deviation_z=-1.0, trend=0.5
