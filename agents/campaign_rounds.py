@@ -143,6 +143,7 @@ def _vault_facts(result: VaultResult) -> Facts:
     return {
         "trials": result.n_trials,
         "pooled_ic": result.pooled_ic,
+        "pooled_ic_error": result.pooled_ic_error,
         "pooled_t": result.pooled_t,
         "expressions": [each.model_dump(mode="json") for each in result.expressions],
     }

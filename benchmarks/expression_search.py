@@ -286,18 +286,17 @@ def real_campaign(
         "decisions": dict(Counter(each.reason for each in decisions)),
         "accepted": [accepted.model_dump() for accepted in campaign.accepted().expressions],
         "vault": result.model_dump(),
-        "intervals": [interval(each.ic, each.t) for each in result.expressions],
-        "pooled_interval": interval(result.pooled_ic, result.pooled_t),
+        "intervals": [interval(each.ic, each.ic_error) for each in result.expressions],
+        "pooled_interval": interval(result.pooled_ic, result.pooled_ic_error),
         "seconds": seconds,
     }
 
 
-def interval(ic: float | None, t: float | None) -> tuple[float, float] | None:
-    """Return the 95 % interval of a coefficient, whose standard error is ic / t."""
-    if ic is None or not t:
+def interval(ic: float | None, error: float | None) -> tuple[float, float] | None:
+    """Return the 95 % interval of a coefficient."""
+    if ic is None or error is None:
         return None
-    size = 1.96 * abs(ic / t)
-    return ic - size, ic + size
+    return ic - 1.96 * error, ic + 1.96 * error
 
 
 def planted_searches(folder: Path, seeds: Iterable[int]) -> Iterator[dict[str, Any]]:

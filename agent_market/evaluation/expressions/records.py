@@ -9,6 +9,7 @@ from agent_market.evaluation.expressions.scoring import Score
 from agent_market.store.append_log import Record, Value
 
 _FOLD = "ic_fold_"
+_FIGURES = ("ic", "ic_error", "gls_ic", "icir", "t", "coverage")
 
 
 class Trial(NamedTuple):
@@ -53,10 +54,7 @@ def trial_record(trial: Trial) -> Record:
     return {
         "expression_hash": trial.expression_hash,
         "formula": trial.formula,
-        "ic": score.ic,
-        "icir": score.icir,
-        "t": score.t,
-        "coverage": score.coverage,
+        **{name: getattr(score, name) for name in _FIGURES},
         **{f"{_FOLD}{k}": ic for k, ic in enumerate(score.fold_ics, 1)},
     }
 
@@ -64,8 +62,8 @@ def trial_record(trial: Trial) -> Record:
 def read_trial(record: Record) -> Trial:
     """Return the trial of a record; what is null there is NaN."""
     folds = [_number(value) for name, value in record.items() if name.startswith(_FOLD)]
-    ic, icir, t, coverage = (_number(record[name]) for name in ("ic", "icir", "t", "coverage"))
-    score = Score(ic, icir, t, coverage, tuple(folds))
+    ic, error, gls_ic, icir, t, coverage = (_number(record[name]) for name in _FIGURES)
+    score = Score(ic, error, gls_ic, icir, t, coverage, tuple(folds))
     return Trial(str(record["expression_hash"]), str(record["formula"]), score)
 
 

@@ -6,17 +6,23 @@ centering inside it would tell a row how the fold ends, and a slow expression on
 seem to predict (Stambaugh, "Predictive regressions", 1999). Labels y are measured in the root mean
 square of the pair's labels known before the fold, so that no pair outweighs the others.
 
-**t value.** B_j is the sum of u y over all pairs and rows of block j, and
-t = mean(B) / (std(B) / sqrt(n_blocks)). Blocks last a day and five horizons at least, and the last
-`horizon` rows of each are left out, so without predictability E[B_j | all before the block] = 0:
-the B_j are martingale differences. Labels that overlap, pairs that move together and volatility
-that clusters all stay inside a block, where they are summed, not counted. The sum divided by the
-root of the sum of squares is at most sqrt(n_blocks), however heavy the tails; for symmetric B_j its
-tail is below exp(-z^2 / 2) (de la Pena, "A general class of exponential inequalities for
-martingales and ratios", 1999), and Student's t, which is used, is close for the normal ones. What
-is not tested away is the drift of the market: a position that is long on average earns it.
+**t value.** Pairs move together, and a sum over them is mostly a few days of the whole market. So
+positions and labels are first quasi-demeaned: less (1 - 1 / sqrt(1 + n c)) times their mean over
+the n pairs of the row, c = r / (1 - r) for the mean correlation r of the pairs' labels known before
+the fold. These are the products of generalized least squares under one common factor (Fuller and
+Battese, "Estimation of linear models with crossed-error structure", 1974). B_j is their sum over
+all pairs and rows of block j, and t = mean(B) / (std(B) / sqrt(n_blocks)). Blocks last a day and
+five horizons at least, and the last `horizon` rows of each are left out, so without predictability
+E[B_j | all before the block] = 0: the B_j are martingale differences. Labels that overlap, pairs
+that move together and volatility that clusters all stay inside a block, where they are summed, not
+counted. The sum divided by the root of the sum of squares is at most sqrt(n_blocks), however heavy
+the tails; for symmetric B_j its tail is below exp(-z^2 / 2) (de la Pena, "A general class of
+exponential inequalities for martingales and ratios", 1999), and Student's t, which is used, is
+close for the normal ones. What is not tested away is the drift of the market: a position that is
+long on average earns it.
 
-**Coefficient.** The IC of a fold is the Pearson correlation of u and y, mean over pairs.
+**Coefficient.** The IC of a fold is the Pearson correlation of u and y, mean over pairs; nothing is
+demeaned. Its error is that of the plain sums of u y over blocks.
 """
 
 from __future__ import annotations
@@ -39,19 +45,25 @@ CLIP = 3.0
 LEAST_COVERAGE = 0.9
 _LEAST_ROWS = 30
 _NOTHING_LEFT = 3.0
+_MOST_COMMON = 0.9
+"""Pairs that are more alike than that have nothing of their own to be measured."""
 
 
 class Score(NamedTuple):
     """What an expression is worth on some rows; NaN all where it covers too little of them.
 
     ic : mean of the folds' coefficients.
+    ic_error : standard error of `ic`, from blocks.
+    gls_ic : correlation of quasi-demeaned positions and labels, all folds together.
     icir : mean of the blocks' coefficients in their standard deviations (about daily, not a year).
-    t : t value of the mean product of position and label, over blocks.
+    t : t value of the mean product of quasi-demeaned position and label, over blocks.
     coverage : share of the rows with a label that have a value too.
     fold_ics : coefficient of each fold.
     """
 
     ic: float
+    ic_error: float
+    gls_ic: float
     icir: float
     t: float
     coverage: float
@@ -66,12 +78,16 @@ class Score(NamedTuple):
     def shrunk_ic(self) -> float:
         """The coefficient without its sign, shrunk by the nonnegative garrote of |t| 3.
 
-        What is measured surely keeps nearly all of it; what is not keeps nothing, or less. To take
-        three standard errors off instead would charge the sure ones too, and prefer a poorer
-        expression to one that earns more with a wider spread (Gao, "Wavelet shrinkage denoising
-        using the non-negative garrote", 1998).
+        It is the mean of the two coefficients: the plain one is what is earned, but a few days of
+        the whole market decide it; the other is measured well, but prefers what is hedged. What is
+        measured surely keeps nearly all of it; what is not keeps nothing, or less (Gao, "Wavelet
+        shrinkage denoising using the non-negative garrote", 1998). Minus infinity where the two
+        have no sign in common.
         """
-        return abs(self.ic) * (1 - (_NOTHING_LEFT / self.t) ** 2) if self.t else -math.inf
+        coefficient = math.copysign(0.5, self.t) * (self.ic + self.gls_ic)
+        if not self.t or not coefficient > 0:
+            return -math.inf
+        return coefficient * (1 - (_NOTHING_LEFT / self.t) ** 2)
 
 
 class Scorer:
@@ -89,7 +105,7 @@ class Scorer:
         self._known = np.array([fold.known for fold in folds])
         self._blocks = np.array([block for fold in folds for block in fold.blocks])
         self._fold_of = np.array([k for k, fold in enumerate(folds) for _ in fold.blocks])
-        self._outcomes = _scaled_outcomes(labels, folds)
+        self._outcomes, self._common = _scaled_outcomes(labels, folds)
         self._n_known = int(np.isfinite(self._outcomes).sum())
 
     @property
@@ -116,16 +132,22 @@ class Scorer:
         sums, moments = _sums(
             positions, self._outcomes, self._blocks, self._fold_of, len(self._known)
         )
+        gls = _gls_sums(positions, self._outcomes, self._blocks, self._fold_of, self._common)
         coverage = float(moments[:, :, 0].sum()) / max(1, self._n_known)
         ics = _coefficients(moments)
-        t = t_value(sums[:, 0])
+        t, plain_t = t_value(gls[:, 0]), t_value(sums[:, 0])
         if coverage < LEAST_COVERAGE or not math.isfinite(t) or np.isnan(ics).any():
-            return Score(math.nan, math.nan, math.nan, coverage, (math.nan,) * len(ics))
-        size = np.sqrt(sums[:, 1] * sums[:, 2])
-        daily = sums[size > 0, 0] / size[size > 0]
-        spread = float(np.std(daily, ddof=1))
-        icir = float(daily.mean()) / spread if spread > 0 else math.nan
-        return Score(float(ics.mean()), icir, t, coverage, tuple(map(float, ics)))
+            return Score(*(math.nan,) * 5, coverage, (math.nan,) * len(ics))
+        ic = float(ics.mean())
+        return Score(
+            ic,
+            abs(ic / plain_t) if plain_t else math.nan,
+            float(gls[:, 0].sum() / np.sqrt(gls[:, 1].sum() * gls[:, 2].sum())),
+            _information_ratio(sums),
+            t,
+            coverage,
+            tuple(map(float, ics)),
+        )
 
     def positions(self, values: FloatArray) -> Double:
         """Return u of the scored rows, NaN where there is none; shape (n_pairs, n_rows)."""
@@ -163,15 +185,34 @@ def t_threshold(error: float, n_tests: int, n_blocks: int) -> float:
     return float(stats.t.isf(error / (2 * max(1, n_tests)), n_blocks - 1))
 
 
-def _scaled_outcomes(labels: Double, folds: Iterable[ScoredFold]) -> Double:
-    outcomes = np.full(labels.shape, np.nan)
+def _scaled_outcomes(labels: Double, folds: Iterable[ScoredFold]) -> tuple[Double, Double]:
+    """Return labels in the scale of those known before their fold, and each fold's c."""
+    outcomes, common = np.full(labels.shape, np.nan), []
     for fold in folds:
+        known = labels[:, : fold.known]
         with np.errstate(invalid="ignore", divide="ignore"):
-            size = np.sqrt(np.nanmean(np.square(labels[:, : fold.known]), axis=1))
+            size = np.sqrt(np.nanmean(np.square(known), axis=1))
         size[~(size > 0)] = np.nan
         for first, last in fold.blocks:
             outcomes[:, first:last] = labels[:, first:last] / size[:, None]
-    return outcomes
+        common.append(_common_variance(known / size[:, None]))
+    return outcomes, np.array(common)
+
+
+def _common_variance(labels: Double) -> float:
+    """Return the variance that labels of one row share, in that which each has of its own."""
+    squares = np.nansum(np.square(labels), axis=0)
+    own = float((squares * (np.isfinite(labels).sum(axis=0) - 1).clip(0)).sum())
+    crossed = float((np.square(np.nansum(labels, axis=0)) - squares).sum())
+    correlation = min(_MOST_COMMON, max(0.0, crossed / own)) if own > 0 else 0.0
+    return correlation / (1 - correlation)
+
+
+def _information_ratio(sums: Double) -> float:
+    size = np.sqrt(sums[:, 1] * sums[:, 2])
+    daily = sums[size > 0, 0] / size[size > 0]
+    spread = float(np.std(daily, ddof=1))
+    return float(daily.mean()) / spread if spread > 0 else math.nan
 
 
 def _coefficients(moments: Double) -> Double:
@@ -272,3 +313,37 @@ def _sums(
             sums[b] += np.array([xy, xx, yy])
             moments[fold_of[b], pair] += np.array([n, x, y, xx, yy, xy])
     return sums, moments
+
+
+@njit(cache=True, nogil=True)
+def _gls_sums(
+    positions: Double,
+    outcomes: Double,
+    blocks: npt.NDArray[np.int64],
+    fold_of: npt.NDArray[np.int64],
+    common: Double,
+) -> Double:
+    """Return sums of u y, u u, y y a block, both less a part of their mean over the pairs."""
+    n_pairs = positions.shape[0]
+    sums = np.zeros((len(blocks), 3))
+    for b in range(len(blocks)):
+        xy, xx, yy, c = 0.0, 0.0, 0.0, common[fold_of[b]]
+        for t in range(blocks[b, 0], blocks[b, 1]):
+            n, x, y = 0, 0.0, 0.0
+            for pair in range(n_pairs):
+                u, v = positions[pair, t], outcomes[pair, t]
+                if not (np.isnan(u) or np.isnan(v)):
+                    n += 1
+                    x += u
+                    y += v
+            if n == 0:
+                continue
+            share = (1 - 1 / np.sqrt(1 + n * c)) / n
+            for pair in range(n_pairs):
+                u, v = positions[pair, t] - share * x, outcomes[pair, t] - share * y
+                if not (np.isnan(u) or np.isnan(v)):
+                    xy += u * v
+                    xx += u * u
+                    yy += v * v
+        sums[b] = xy, xx, yy
+    return sums

@@ -22,11 +22,15 @@ from agent_market.store import read_json, write_json
 
 
 class VaultFigures(Section):
-    """Figures of one expression on the vault's rows; None for what is not defined there."""
+    """Figures of one expression on the vault's rows; None for what is not defined there.
+
+    ic_error : standard error of `ic`.
+    """
 
     name: str
     formula: str
     ic: float | None
+    ic_error: float | None
     rank_ic: float | None
     t: float | None
     gross_bps: float
@@ -47,6 +51,7 @@ class VaultResult(Section):
     last_row: int
     expressions: tuple[VaultFigures, ...]
     pooled_ic: float | None
+    pooled_ic_error: float | None
     pooled_t: float | None
 
 
@@ -93,6 +98,7 @@ def open_vault(campaign: Campaign, panel: Panel, labels: Double | None = None) -
             )
         ),
         pooled_ic=_or_none(pooled.ic) if pooled else None,
+        pooled_ic_error=_or_none(pooled.ic_error) if pooled else None,
         pooled_t=_or_none(pooled.t) if pooled else None,
     )
     write_json(path, result.model_dump(mode="json"))
@@ -128,6 +134,7 @@ def _figures(name: str, formula: str, score: Score, described: Description) -> V
         name=name,
         formula=formula,
         ic=_or_none(score.ic),
+        ic_error=_or_none(score.ic_error),
         rank_ic=_or_none(described.rank_ic),
         t=_or_none(score.t),
         gross_bps=described.gross_bps,

@@ -19,7 +19,7 @@ from agent_market.expressions.panel import Panel
 from tests.evaluation.expressions.conftest import DESIGN, make_walk
 
 TRUTH = "-demean(ts_zscore(close, 12))"
-NOISE = ("ts_zscore(volume, 20)", "ts_rank(volume, 30)", "tanh(returns * 100)", "rank(volume)")
+NOISE = ("ts_zscore(volume, 20)", "ts_rank(volume, 30)", "ts_skew(volume, 48)", "rank(volume)")
 
 
 @pytest.fixture(scope="module")

@@ -151,7 +151,7 @@ def test_the_threshold_is_bonferronis_for_students_t() -> None:
 
 
 def score_of(ic: float, t: float) -> Score:
-    return Score(ic, math.nan, t, 1.0, (ic,))
+    return Score(ic, math.nan, ic, math.nan, t, 1.0, (ic,))
 
 
 def test_what_is_measured_surely_keeps_its_coefficient_and_what_is_not_keeps_nothing() -> None:
@@ -160,9 +160,47 @@ def test_what_is_measured_surely_keeps_its_coefficient_and_what_is_not_keeps_not
     assert score_of(0.05, 1.0).shrunk_ic < score_of(0.05, 2.0).shrunk_ic < 0
     assert score_of(-0.05, -6.0).shrunk_ic == score_of(0.05, 6.0).shrunk_ic
     assert score_of(0.0, 0.0).shrunk_ic == -math.inf
+    assert score_of(0.01, -0.1).shrunk_ic == -math.inf
 
 
 def test_a_hedged_half_is_not_preferred_to_the_whole() -> None:
-    """Three standard errors taken off would do so: 0.0335 for the whole, 0.0338 for its half."""
-    whole, half = score_of(0.0614, 6.6), score_of(0.0450, 12.0)
+    """Figures of a planted formula and of its `demean`, on a market where the whole was unlucky."""
+    whole = Score(0.050, 0.0136, 0.051, math.nan, 8.6, 1.0, (0.050,))
+    half = Score(0.032, 0.0032, 0.048, math.nan, 10.1, 1.0, (0.032,))
     assert whole.shrunk_ic > half.shrunk_ic
+
+
+def test_the_t_value_of_one_pair_is_that_of_its_plain_sums() -> None:
+    layout, _, scorer = scored(make_walk(9, n_pairs=1))
+    values = np.sin(np.arange(layout.search.stop) / 7)[None, :]
+    positions = scorer.positions(values)
+    products = np.nan_to_num(positions * scorer.outcomes)[0]
+    blocks = [block for fold in layout.folds for block in fold.blocks]
+    plain = t_value(np.array([products[block.start : block.stop].sum() for block in blocks]))
+    score = scorer.score(values)
+    assert score.t == pytest.approx(plain, rel=1e-9)
+    assert score.ic_error == pytest.approx(abs(score.ic / plain), rel=1e-9)
+
+
+def test_what_pairs_have_of_their_own_is_not_drowned_by_the_market() -> None:
+    """Labels of nine parts the market: the effect is as large on both, and sure on one alone."""
+    rng = np.random.default_rng(3)
+    shape = (5, 3000)
+    layout = layout_of(shape[1], "1h", DESIGN)
+    market, own = rng.normal(0, 3, shape[1]), rng.normal(size=shape)
+    values = rng.normal(size=shape) + rng.normal(size=shape[1])
+    scorer = Scorer(0.15 * values + market + own, layout.folds)
+    score = scorer.score(values)
+    assert abs(score.ic / score.ic_error) < 5 < score.t
+    assert score.gls_ic > score.ic
+
+
+def test_the_part_that_pairs_share_is_measured_before_the_fold() -> None:
+    panel = make_walk(10)
+    layout, labels, _ = scored(panel)
+    values = np.log(panel.series["volume"][:, : layout.search.stop])
+    fold = layout.folds[1]
+    changed = labels.copy()
+    changed[:, fold.blocks[-1].stop :] = changed[:1, fold.blocks[-1].stop :]  # all pairs as one
+    before, after = (Scorer(each, [fold]).score(values) for each in (labels, changed))
+    assert before == after
