@@ -40,6 +40,7 @@ from agent_market.evaluation.report_figures import (
     price_figure,
     profit_bars,
 )
+from agent_market.evaluation.report_rounds import rounds_section
 from agent_market.evaluation.report_tables import (
     comparison_table,
     configuration_section,
@@ -60,6 +61,7 @@ def write_report(
     artifacts: BacktestArtifacts,
     path: Path,
     generated_at: datetime | None = None,
+    rounds: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report of a backtest as one self-contained HTML file, atomically.
 
@@ -73,6 +75,8 @@ def write_report(
         Where the file is to stand.
     generated_at : datetime, optional
         The only part of the page that is not a function of the other arguments; now if omitted.
+    rounds : mapping, optional
+        How features and expressions were found before, as `rounds_section` takes it.
 
     Raises
     ------
@@ -81,7 +85,8 @@ def write_report(
     """
     result = load_result(artifacts)
     charts = _figures(summary, artifacts, result)
-    write_text(path, _page(summary, artifacts, result, charts, footer(generated_at)))
+    found = rounds_section(rounds) if rounds else ""
+    write_text(path, _page(summary, artifacts, result, charts, found, footer(generated_at)))
 
 
 def _figures(
@@ -110,6 +115,7 @@ def _page(
     artifacts: BacktestArtifacts,
     result: BacktestResult,
     charts: Mapping[str, Figure],
+    rounds: str,
     end: str,
 ) -> str:
     title = f"Backtest of {result.strategy}"
@@ -121,6 +127,7 @@ def _page(
         _price_section(result, charts),
         _prediction_section(summary, charts),
         _importance_section(summary, charts),
+        rounds,
         _simulated_section(summary),
         list_section("What is not proven", summary["not_proven"]),
         _run_section(summary, artifacts),
