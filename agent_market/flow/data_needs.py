@@ -124,7 +124,10 @@ def _check_span(needs: DataNeeds, file: CandleFile, first: datetime, last: datet
     start = needs.trade_start if periodic else needs.start
     slack = max(step, _PERIODIC_TOLERANCE) if periodic else step
     stop = needs.stop
-    if first - slack < start and (stop is None or last + slack >= stop) and last >= start:
+    # a candle that has not closed by then is not needed, and Freqtrade drops it; rates never form
+    forming = timedelta(0) if file.kind == "funding_rate" else slack - timedelta.resolution
+    reach = last + slack + forming
+    if first - slack < start and (stop is None or reach >= stop) and last >= start:
         return
     wanted = f"{_minute(start)} to {_minute(stop) if stop else 'now'}"
     why = "" if periodic else f" ({_minute(needs.trade_start)} and the training before it)"

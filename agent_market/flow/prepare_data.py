@@ -114,28 +114,40 @@ def _download(setup: Setup, folder: Path) -> None:
     write_json(config_file, setup.config)
     command = _download_command(setup, config_file)
     setup.user_data_dir.mkdir(parents=True, exist_ok=True)
-    environment = without_environment(os.environ)
-    run_logged(command, folder / "data.log", environment=environment)
-    try:
-        stored_data(setup)
-    except DataError as error:
-        # Freqtrade only appends to files it finds; history before them needs a run of its own.
-        logger.info("Downloading what lies before the stored candles: %s", error)
-        log = folder / "data-prepend.log"
-        run_logged([*command, "--prepend"], log, environment=environment)
+    # Freqtrade only appends to files it finds: history before them needs a run of its own, and that
+    # run drops the newest candle, which the last one fetches again.
+    for suffix, option in (("", []), ("-prepend", ["--prepend"]), ("-again", [])):
+        log = folder / f"data{suffix}.log"
+        run_logged([*command, *option], log, environment=without_environment(os.environ))
+        try:
+            stored_data(setup)
+        except DataError as error:
+            logger.info("Not all is there yet: %s", error)
+        else:
+            return
 
 
 def _download_command(setup: Setup, config_file: Path) -> list[str]:
     needs = data_needs(setup)
     longest = max(map(timeframe_seconds, needs.timeframes))
     start = needs.start - timedelta(seconds=setup.startup_candles * longest)
-    stop = f"{needs.stop:%Y%m%d}" if needs.stop else ""
+    stop = "" if needs.stop is None else _end_of_day(needs.stop, datetime.now(UTC))
     return [
         *[sys.executable, "-m", "freqtrade", "download-data", "-c", str(config_file)],
         *["--userdir", str(setup.user_data_dir), "--datadir", str(setup.datadir)],
         *["--timerange", f"{start:%Y%m%d}-{stop}"],
         *["--timeframes", *needs.timeframes, "--pairs", *needs.pairs],
     ]
+
+
+def _end_of_day(moment: datetime, now: datetime) -> str:
+    """Return the day that a download ends with, "" where that is not over.
+
+    Only a download without an end is sure of the newest closed candle: Freqtrade drops the last one
+    that it gets, which may be the one that still forms.
+    """
+    end = datetime.combine((moment - timedelta.resolution).date(), time(), UTC) + timedelta(days=1)
+    return f"{end:%Y%m%d}" if end <= now else ""
 
 
 DATA = Step("data", (), data_inputs, prepare_data)
