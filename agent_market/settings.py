@@ -295,6 +295,9 @@ class ModeSettings(Section):
     crowded_funding_bps : funding rate of a settlement from which on one side is crowded.
     event_before_minutes : before a scheduled release nothing is entered.
     event_after_minutes : how long after a release the event mode may enter.
+    min_skill_t : Student's t of what following the predictions of the last `skill_days` days would
+        have made before costs, below which no prediction is followed; fewer than `skill_min_days`
+        with outcomes forbid nothing. None: not asked for.
     """
 
     window_candles: int = Field(default=72, ge=10, le=2000)
@@ -303,6 +306,9 @@ class ModeSettings(Section):
     crowded_funding_bps: float = Field(default=3.0, gt=0)
     event_before_minutes: float = Field(default=30.0, ge=0, le=1440)
     event_after_minutes: float = Field(default=120.0, ge=0, le=1440)
+    min_skill_t: float | None = Field(default=1.0)
+    skill_days: int = Field(default=28, ge=2)
+    skill_min_days: int = Field(default=7, ge=2)
     trend: TrendMode = TrendMode()
     mean_reversion: MeanReversionMode = MeanReversionMode()
     breakout: BreakoutMode = BreakoutMode()
@@ -606,6 +612,24 @@ class FlowSettings(Section):
     rl: PolicyStepSettings = PolicyStepSettings()
 
 
+class LoopSettings(Section):
+    """The schedule of `agent_flow.py loop`; `docs/flow.md` describes it.
+
+    every : from one start to the next, such as `30m`, `4h` or `1d`, at round times of UTC.
+    windows : FreqAI's backtest periods in the time range of a run; one more holds the newest
+        candle, with a model trained up to it.
+    retry_minutes : pause after a failed run, doubled with each one in a row, `every` at most.
+    max_failures : failed runs in a row after which the loop ends.
+    keep_runs : runs of the loop that are kept; older ones are removed with their models.
+    """
+
+    every: str = Field(default="4h", pattern=r"^[1-9]\d{0,3}[mhd]$")
+    windows: int = Field(default=4, ge=1)
+    retry_minutes: float = Field(default=5, gt=0)
+    max_failures: int = Field(default=3, ge=1)
+    keep_runs: int = Field(default=30, ge=2)
+
+
 class StageLimits(Section):
     """What a stage of a release must show before the next one may begin; `docs/staged-release.md`.
 
@@ -664,6 +688,7 @@ class AgentMarketSettings(Section):
     event_mode: EventModeSettings = EventModeSettings()
     patches: PatchSettings = PatchSettings()
     flow: FlowSettings = FlowSettings()
+    loop: LoopSettings = LoopSettings()
     release: ReleaseSettings = ReleaseSettings()
 
 

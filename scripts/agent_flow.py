@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Run the whole loop: data, backtest with FreqAI training, summary, report.
 
+`run` does it once; `loop` does it again and again on the newest candles, beside a running bot.
+
 With `--rounds N`, features and alpha expressions are found before the backtest, on earlier candles.
 With `--rl`, policies are trained and compared over the same time range.
 
@@ -32,11 +34,13 @@ from agent_market.flow.display import (
     vault_table,
 )
 from agent_market.flow.history import RunRecord, find_run, is_held, list_runs
+from agent_market.flow.loop import Loop
 from agent_market.flow.options import (
     ConfigOption,
     FreqaimodelOption,
     StrategyOption,
     TimerangeOption,
+    UserdirOption,
 )
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import make_plan
@@ -51,6 +55,10 @@ app = typer.Typer(
 )
 console = Console()
 
+RoundsOption = Annotated[
+    int, typer.Option(help="Choose features, and find expressions in so many rounds.", min=0)
+]
+RlOption = Annotated[bool, typer.Option("--rl", help="Also train policies, and compare them.")]
 RunArgument = Annotated[str | None, typer.Argument(help="The run; by default the newest.")]
 
 
@@ -73,15 +81,11 @@ def run(
     steps: Annotated[
         str | None, typer.Option(help=f"Steps to do: {','.join((*ROUND_NAMES, RL_NAME))}. [all]")
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(help="Choose features, and find expressions in so many rounds.", min=0)
-    ] = 0,
+    rounds: RoundsOption = 0,
     open_vault: Annotated[
         bool, typer.Option("--open-vault", help="End the campaign: open its vault, once.")
     ] = False,
-    rl: Annotated[
-        bool, typer.Option("--rl", help="Also train policies, and compare them.")
-    ] = False,
+    rl: RlOption = False,
     force: Annotated[bool, typer.Option("--force", help="Redo what is unchanged.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would run, and why.")] = False,
 ) -> None:
@@ -105,6 +109,40 @@ def run(
         console.print(plan_table(make_plan(setup, request, OutputStore(setup.settings.state_dir))))
     else:
         _finish(lambda: start_run(request))
+
+
+@app.command()
+def loop(
+    config: ConfigOption = None,
+    strategy: StrategyOption = None,
+    freqaimodel: FreqaimodelOption = None,
+    userdir: UserdirOption = None,
+    rounds: RoundsOption = 0,
+    rl: RlOption = False,
+    once: Annotated[bool, typer.Option("--once", help="Do one run now, then end.")] = False,
+    runs: Annotated[
+        int | None, typer.Option(help="Do so many runs, the first one now, then end.", min=1)
+    ] = None,
+) -> None:
+    """Do a run on the newest candles every `agent_market.loop.every`, and publish its bias."""
+    files = _config_files(config)
+    request = Request(
+        config=tuple(map(str, files)),
+        rounds=rounds,
+        rl=rl,
+        strategy=strategy,
+        freqaimodel=freqaimodel,
+        userdir=None if userdir is None else str(userdir),
+    )
+    given = [part for file in files for part in ("-c", str(file))]
+    command = [sys.executable, str(Path(__file__).resolve()), "resume", *given]
+    try:
+        is_complete = Loop(request, command).run(1 if once else runs)
+    except KeyboardInterrupt:
+        print("interrupted; `agent_flow loop` goes on from here", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+    if not is_complete:
+        sys.exit(1)
 
 
 @app.command()

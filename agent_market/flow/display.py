@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from rich.table import Column, Table
 
 from agent_market.flow.history import RunRecord
 from agent_market.flow.plan import Decision
+from agent_market.flow.schedule import span_of
+from agent_market.flow.setup import BIAS_NAME
 
 _COLORS = {
     "complete": "green",
@@ -44,6 +47,8 @@ def run_table(record: RunRecord, *, is_held: bool) -> Table:
         )
         if "policies" in step["facts"]:
             table.add_row("", "", "", "", _policies(step["facts"]))
+        if "bias_until" in step["facts"]:
+            table.add_row("", "", "", "", "{bias_id} until {bias_until}".format(**step["facts"]))
     return table
 
 
@@ -56,9 +61,10 @@ def _policies(facts: Mapping[str, Any]) -> str:
 
 def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
     """Return one row per run, oldest first."""
-    run = Column("run", no_wrap=True)
-    figures = ("trades", "profit %", "mean IC")
-    table = Table(run, "state", "strategy", "timerange", "steps", *figures, title="History")
+    run = Column("run (start, UTC)", no_wrap=True)
+    figures = ("trades", "profit %", "mean IC", "bias")
+    columns = ("state", "end", "strategy", "timerange", "steps", *figures)
+    table = Table(run, *columns, title="History")
     for record in records:
         content = record.read()
         states = [step["state"] for step in content["steps"] if step["state"] != "not selected"]
@@ -66,8 +72,9 @@ def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
         table.add_row(
             record.run_id,
             _colored(run_state(content, is_held=is_held)),
+            _moment(content["finished"]),
             content["strategy"],
-            content["timerange"],
+            span_of(content["timerange"]),
             f"{done}/{len(states)}",
             *_headline(content),
         )
@@ -77,12 +84,16 @@ def history_table(records: Iterable[RunRecord], *, is_held: bool) -> Table:
 def _headline(content: Mapping[str, Any]) -> tuple[str, ...]:
     facts: dict[str, Any] = {}
     for step in content["steps"]:
-        if step["name"] == "summarize" and step["state"] in ("complete", "skipped"):
-            facts = step["facts"]
+        if step["name"] in ("summarize", BIAS_NAME) and step["state"] in ("complete", "skipped"):
+            facts |= step["facts"]
     if "trades" not in facts:
         return ()
-    profit = _figure(facts["net_profit_percent"])
-    return str(facts["trades"]), profit, _figure(facts["mean_ic"], digits=4)
+    profit, mean_ic = _figure(facts["net_profit_percent"]), _figure(facts["mean_ic"], digits=4)
+    return str(facts["trades"]), profit, mean_ic, facts.get("bias_id", "")
+
+
+def _moment(text: str | None) -> str:
+    return "" if text is None else f"{datetime.fromisoformat(text):%Y%m%dT%H%M%S}"
 
 
 def run_state(content: Mapping[str, Any], *, is_held: bool) -> str:

@@ -38,7 +38,7 @@ def summarize_of(backtest: str) -> Callable[[Setup, Upstream, Workplace], StepOu
 
         path = place.folder / "summary.json"
         regime_of = partial(regime_names, settings=setup.settings.regime)
-        summary = summarize(_artifacts(setup, upstream[backtest]), regime_of)
+        summary = summarize(backtest_artifacts(setup, upstream[backtest]), regime_of)
         write_json(path, summary)
         return StepOutput([path], {"summary": str(path), **_headline(summary)})
 
@@ -56,7 +56,7 @@ def write_html_report(setup: Setup, upstream: Upstream, place: Workplace) -> Ste
 
     path = place.folder / "report.html"
     summary = read_json(Path(upstream["summarize"].facts["summary"]))
-    write_report(summary, _artifacts(setup, upstream["backtest"]), path)
+    write_report(summary, backtest_artifacts(setup, upstream["backtest"]), path)
     return StepOutput([path], {"report": str(path)})
 
 
@@ -69,7 +69,8 @@ def _headline(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _artifacts(setup: Setup, backtest: Manifest) -> BacktestArtifacts:
+def backtest_artifacts(setup: Setup, backtest: Manifest) -> BacktestArtifacts:
+    """Return where the evaluation finds what a backtest left."""
     from agent_market.evaluation import BacktestArtifacts
 
     result, models = result_paths(backtest)

@@ -17,6 +17,7 @@ from agent_market.store import read_json, write_json
 SCHEMA = 1
 UNFINISHED = ("running", "failed", "interrupted")
 Record = dict[str, Any]
+_LOCKS = {"run": "flow.lock", "loop": "loop.lock"}
 
 
 class RunRecord:
@@ -148,8 +149,8 @@ def find_run(state_dir: Path, run_id: str | None, *, unfinished: bool = False) -
 
 
 @contextmanager
-def exclusive(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory against a second run at the same time.
+def exclusive(state_dir: Path, what: str = "run") -> Iterator[None]:
+    """Hold the state directory against a second run, or a second loop, at the same time.
 
     Raises
     ------
@@ -157,11 +158,11 @@ def exclusive(state_dir: Path) -> Iterator[None]:
         Another process holds it; the message gives its id.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "flow.lock").open("a+", encoding="utf-8") as file:
+    with (state_dir / _LOCKS[what]).open("a+", encoding="utf-8") as file:
         if not _try_lock(file.fileno()):
             file.seek(0)
             raise ConfigError(
-                f"another run (process {file.read().strip() or 'unknown'}) is at work in "
+                f"another {what} (process {file.read().strip() or 'unknown'}) is at work in "
                 f"{state_dir}. Wait for it, stop it, or set another agent_market.state_dir."
             )
         file.truncate(0)
@@ -172,7 +173,7 @@ def exclusive(state_dir: Path) -> Iterator[None]:
 
 def is_held(state_dir: Path) -> bool:
     """Return whether a run is at work in this state directory now."""
-    path = state_dir / "flow.lock"
+    path = state_dir / _LOCKS["run"]
     if not path.is_file():
         return False
     with path.open("r", encoding="utf-8") as file:

@@ -116,7 +116,7 @@ def relevant_config(setup: Setup) -> dict[str, Any]:
         exchange |= {section: options} if options else {}
     exchange["pair_whitelist"] = list(setup.pairs)
     own = setup.settings.model_dump(
-        mode="json", exclude={"state_dir", "timerange", "market", "replay", "llm", "flow"}
+        mode="json", exclude={"state_dir", "timerange", "market", "replay", "llm", "flow", "loop"}
     )
     changed: dict[str, Any] = {"exchange": exchange, "agent_market": own}
     if "freqai" in config:  # what its files hold counts as code, not where they stand

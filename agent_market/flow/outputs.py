@@ -76,6 +76,10 @@ class OutputStore:
         manifests = [_read(path) for path in self.folder.glob(f"{step}-*.json")]
         return max(filter(None, manifests), key=lambda manifest: manifest.finished, default=None)
 
+    def files_of(self, keys: Iterable[str]) -> list[Path]:
+        """Return the manifests' files of these keys, whatever their step."""
+        return [path for key in keys for path in self.folder.glob(f"*-{key[:16]}.json")]
+
     def _path(self, step: str, key: str) -> Path:
         return self.folder / f"{step}-{key[:16]}.json"
 

@@ -22,6 +22,10 @@ ROUND_NAMES = ("data", "features", "expressions", "backtest", "summarize", "repo
 """What `--steps` may name where there are rounds."""
 RL_NAME = "rl"
 """What it may name beside them with `--rl`."""
+BIAS_NAME = "bias"
+"""What a run of the loop has beside them."""
+CANDLES = "candles"
+"""Folder below the state directory where the loop keeps what it downloads."""
 Source = Literal["exchange", "simulator", "directory"]
 
 
@@ -30,6 +34,7 @@ class Request(BaseModel):
 
     `config` lists files, later ones win; None or an empty tuple leaves the choice to them. `steps`
     is a part of `STEP_NAMES`, with rounds of `ROUND_NAMES`, with `rl` of that too; empty: all.
+    A run of the `loop` takes its candles from the exchange, and ends with a bias.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +44,7 @@ class Request(BaseModel):
     rounds: int = Field(default=0, ge=0)
     open_vault: bool = False
     rl: bool = False
+    loop: bool = False
     force: bool = False
     datadir: str | None = None
     timerange: str | None = None
@@ -51,8 +57,10 @@ class Request(BaseModel):
     def step_names(self) -> tuple[str, ...]:
         """Every step of such a run, in order; those of a round end with its number."""
         policies = (RL_NAME,) if self.rl else ()
+        bias = (BIAS_NAME,) if self.loop else ()
+        last = ("backtest", "summarize", *bias, "report")
         if not self.rounds:
-            return (*STEP_NAMES[:1], *policies, *STEP_NAMES[1:])
+            return ("data", *policies, *last)
         rounds = [
             f"{name}.{number}"
             for number in range(1, self.rounds + 1)
@@ -60,12 +68,12 @@ class Request(BaseModel):
         ]
         vault = ("vault",) if self.open_vault else ()
         found = ("data", "features", *rounds, "expressions")
-        return (*found, *policies, *ROUND_NAMES[3:], *vault)
+        return (*found, *policies, *last, *vault)
 
     @property
     def selected(self) -> tuple[str, ...]:
         """The steps to do: what belongs to a round goes with `expressions`, the vault with all."""
-        chosen = self.steps or (*ROUND_NAMES, RL_NAME)
+        chosen = self.steps or (*ROUND_NAMES, RL_NAME, BIAS_NAME)
         return tuple(
             name
             for name in self.step_names
@@ -146,13 +154,15 @@ def resolve(request: Request) -> Setup:
     for option, is_given in (("--rounds", request.rounds), ("--rl", request.rl)):
         if is_given and model is None:
             raise ConfigError(f"{option}: features are FreqAI's. Set freqai.enabled to true.")
+    if request.loop and model is None:
+        raise ConfigError("loop: a bias is FreqAI's prediction. Set freqai.enabled to true.")
     if request.rl:
         require_libraries(settings.flow.rl.policies)
         find_strategy(settings.flow.rl.strategy, config, user_data_dir)
     return Setup(
         config=without_secrets(config) | {"timerange": timerange},
         settings=settings,
-        source="directory" if request.datadir else settings.market.source,
+        source=_source(request, settings),
         datadir=_datadir(request, config, settings, user_data_dir),
         user_data_dir=user_data_dir,
         strategy=strategy,
@@ -235,9 +245,17 @@ def _freqaimodel(config: Config) -> str | None:
     return _required(config, "freqaimodel", None, "--freqaimodel NAME")
 
 
+def _source(request: Request, settings: AgentMarketSettings) -> Source:
+    if request.loop:
+        return "exchange"
+    return "directory" if request.datadir else settings.market.source
+
+
 def _datadir(
     request: Request, config: Config, settings: AgentMarketSettings, user_data_dir: Path
 ) -> Path:
+    if request.loop:  # a folder of its own: a bot that starts downloads into Freqtrade's
+        return settings.state_dir / CANDLES
     if request.datadir:
         return Path(request.datadir)
     if settings.market.datadir:
