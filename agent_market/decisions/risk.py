@@ -173,7 +173,7 @@ def _unsound(case: _Case) -> Iterator[str]:
     """Yield what is no finite number, or of the wrong sign."""
     proposal, account, market = case.proposal, case.account, case.market
     positive = {
-        "stake": proposal.stake,
+        "stake": proposal.stake or 1.0,  # 0 is sound: a limit says why sizing left nothing
         "leverage": proposal.leverage,
         "equity": account.equity,
         "day_start_equity": account.day_start_equity,

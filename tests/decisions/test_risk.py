@@ -115,6 +115,15 @@ def test_that_every_broken_limit_is_named_at_once() -> None:
     ]  # fmt: skip
 
 
+def test_that_a_stake_of_nothing_is_refused_for_what_left_nothing() -> None:
+    flat = _judge(stake=0.0, market={"level": DegradeLevel.FLAT})
+    assert isinstance(flat, Refused)
+    assert flat.reasons[0].startswith("level: flat")
+    nothing = _judge(stake=0.0)
+    assert isinstance(nothing, Refused)
+    assert nothing.reasons[0].startswith("size: leaves a stake of 0.00")
+
+
 def test_that_a_limit_is_over_in_its_time() -> None:
     streak = {"losing_streak": 9, "last_loss_at": NOW - timedelta(minutes=241)}
     assert isinstance(_judge(account=streak), Allowed)
