@@ -17,6 +17,7 @@ from agent_market.bridge.accounts import KnownCloses, read_account, read_correla
 from agent_market.bridge.charts import chart_areas
 from agent_market.bridge.levels import LevelWatch
 from agent_market.bridge.side_inputs import SideInputs
+from agent_market.bridge.track_record import with_older
 from agent_market.decisions.budgets import BudgetFeed
 from agent_market.decisions.degrade import degrade_levels, input_ages
 from agent_market.decisions.entry import Signal, judge_stake, plan_entry
@@ -24,6 +25,7 @@ from agent_market.decisions.exits import Holding, exit_reason, stop_gain
 from agent_market.decisions.modes import PRIORITY, choose_modes, measure_modes, mode_rule
 from agent_market.decisions.regime import measure_regime
 from agent_market.decisions.risk import Account, Allowed, Market, Refused, Verdict
+from agent_market.decisions.skill import realized_skill
 from agent_market.decisions.strategy_advice import StrategyAdvice
 from agent_market.features.feature_set import FeatureSet
 from agent_market.features.rolling import rolling_mean
@@ -102,9 +104,10 @@ class DecisionDesk:
         ages = input_ages(frame, stands, self.timeframe).join(ages)
         window = self.settings.regime.window_candles
         levels = degrade_levels(ages, self._inputs.budgets, self.settings.degrade.recovery_candles)
+        trusted = stands & (frame.get("abstain", 0) != 1)
         own = {
             "am_prediction": prediction,
-            "am_trusted": stands & (frame.get("abstain", 0) != 1),
+            "am_trusted": trusted,
             "am_quote_volume": rolling_mean(frame["volume"] * frame["close"], window),
             "am_level": self._levels.in_force(metadata["pair"], frame["date"], levels),
         }
@@ -116,12 +119,27 @@ class DecisionDesk:
                 regime,
                 measures,
                 pd.DataFrame(own, index=frame.index),
+                self._skill(frame, prediction.where(trusted), metadata["pair"]),
                 ages.add_prefix("am_age_"),
                 advice,
                 switches.add_prefix("am_switch_"),
             ],
             axis=1,
         )
+
+    def _skill(self, frame: pd.DataFrame, trusted: pd.Series, pair: str) -> pd.Series:
+        """Return `am_skill`: how surely predictions came true before each candle's day."""
+        modes = self.settings.modes
+        if modes.min_skill_t is None:
+            return pd.Series(float("nan"), index=frame.index, name="am_skill")
+        record = frame[["date", "close"]].assign(prediction=trusted)
+        if self.is_live:
+            record = with_older(record, self._strategy, pair, self._prediction)
+        horizon = self._strategy.config["freqai"]["feature_parameters"]["label_period_candles"]
+        skill = realized_skill(
+            record, horizon, self.timeframe, modes.skill_days, modes.skill_min_days
+        )
+        return pd.Series(skill.to_numpy()[-len(frame) :], index=frame.index, name="am_skill")
 
     def choose(self, frame: pd.DataFrame, **thresholds: float) -> pd.DataFrame:
         """

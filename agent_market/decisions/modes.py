@@ -116,15 +116,17 @@ def choose_modes(
 
     A mode may enter where its rule says so: regime, volatility, degrade level. Its direction
     follows from its entry rule and holds only where the prediction agrees, exceeds the entry edge,
-    and scores at least what the mode asks for; at level `rules` there is no prediction, and modes
-    that need none enter without. Nothing is entered against a bias, or shortly before a release.
+    and scores at least what the mode asks for, and where predictions have not failed of late; at
+    level `rules` there is no prediction, and modes that need none enter without. Nothing is entered
+    against a bias, or shortly before a release.
 
     Parameters
     ----------
     market : DataFrame of shape (n_rows, ...)
         Columns of `measure_regime` and `measure_modes`, `am_level` (a place in `LEVELS`),
         `am_prediction` (forward return, a fraction), `am_trusted` (bool: the model stands behind it
-        and does not abstain), and `am_bias` (direction times confidence) where there is a bias.
+        and does not abstain), `am_bias` (direction times confidence) where there is a bias, and
+        `am_skill` (of `realized_skill`) where it is measured.
     settings : ModeSettings
         The modes and their thresholds.
     full_confidence_bps : float
@@ -192,11 +194,18 @@ def _agrees(
 ) -> npt.NDArray[np.bool_]:
     edge = market["am_prediction"].abs().to_numpy() >= settings.entry_edge_bps / 1e4
     confirmed = edge & (np.sign(score) == wanted) & (np.abs(score) >= rule.min_score)
-    agrees = confirmed & market["am_trusted"].to_numpy(bool)
+    agrees = confirmed & market["am_trusted"].to_numpy(bool) & _is_skilled(market, settings)
     if rule.needs_prediction:
         return np.asarray(agrees)
     without = market["am_level"].to_numpy() == LEVELS.index(DegradeLevel.RULES)
     return np.asarray(agrees | without)
+
+
+def _is_skilled(market: pd.DataFrame, settings: ModeSettings) -> npt.NDArray[np.bool_]:
+    """Return whether the model's predictions may be followed; too little evidence forbids none."""
+    if settings.min_skill_t is None or "am_skill" not in market:
+        return np.ones(len(market), dtype=bool)
+    return ~(market["am_skill"].to_numpy(np.float64) < settings.min_skill_t)
 
 
 def _bias_allows(market: pd.DataFrame, wanted: FloatArray) -> npt.NDArray[np.bool_]:
