@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from agent_market.expressions.kernels_numbers import FloatArray, two_sum
+from agent_market.expressions.kernels_numbers import FloatArray, two_sum, write_finite
 
 FIRST, HIGHEST, LOWEST, TOTAL, NEWEST = range(5)
 AGGREGATION = {
@@ -19,25 +19,37 @@ AGGREGATION = {
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _merge(op: int, x: FloatArray, start: int, ratio: int) -> float:
-    stop, n_missing = start + ratio, 0
-    for i in range(start, stop):
-        n_missing += x[i] != x[i]
-    if n_missing:
-        return np.nan
-    lost = 0.0
-    result: float = x[stop - 1] if op == NEWEST else x[start]
-    if op in (FIRST, NEWEST):
-        return result
-    for i in range(start + 1, stop):
-        if op == TOTAL:
-            result, error = two_sum(result, x[i])
+def _extremes(op: int, x: FloatArray, ratio: int, out: FloatArray) -> None:
+    sign = 1.0 if op == HIGHEST else -1.0
+    for row in range(out.size):
+        start = row * ratio
+        result = sign * x[start]
+        for i in range(start + 1, start + ratio):
+            value = sign * x[i]
+            result = value if (value > result) | (value != value) else result
+        out[row] = sign * result
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _totals(x: FloatArray, ratio: int, out: FloatArray) -> None:
+    for row in range(out.size):
+        start = row * ratio
+        total, lost = x[start], 0.0
+        for i in range(start + 1, start + ratio):
+            total, error = two_sum(total, x[i])
             lost += error
-        elif op == HIGHEST:
-            result = x[i] if x[i] > result else result
-        else:
-            result = x[i] if x[i] < result else result
-    return result + lost
+        out[row] = total + lost
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _firsts(x: FloatArray, place: int, ratio: int, out: FloatArray) -> None:
+    """Write the value at a place of each candle, NaN where any of its rows is missing."""
+    for row in range(out.size):
+        start = row * ratio
+        n_missing = 0
+        for i in range(start, start + ratio):
+            n_missing += x[i] != x[i]
+        out[row] = np.nan if n_missing else x[start + place]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -48,14 +60,19 @@ def aggregate(
 
     `offset` is the row of x with which longer candle 0 begins, negative where x begins inside it.
     """
+    out[:, first:last] = np.nan
+    first = max(first, -(offset // ratio))
+    last = max(first, min(last, (x.shape[1] - offset) // ratio))
     for pair in range(x.shape[0]):
-        rows = x[pair]
-        for row in range(first, last):
-            start = offset + row * ratio
-            value = np.nan
-            if start >= 0 and start + ratio <= x.shape[1]:
-                value = _merge(op, rows, start, ratio)
-            out[pair, row] = value if value - value == 0 else np.nan
+        rows = x[pair, offset + first * ratio : offset + last * ratio]
+        result = out[pair, first:last]
+        if op == TOTAL:
+            _totals(rows, ratio, result)
+        elif op in (HIGHEST, LOWEST):
+            _extremes(op, rows, ratio, result)
+        else:
+            _firsts(rows, 0 if op == FIRST else ratio - 1, ratio, result)
+        write_finite(result, result)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
