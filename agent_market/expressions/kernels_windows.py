@@ -6,6 +6,7 @@ A mean of two parts lies between theirs, `x + share (y - x)`: that of a flat win
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from agent_market.expressions.kernels_numbers import (
@@ -17,6 +18,8 @@ from agent_market.expressions.kernels_numbers import (
     scratch,
     write_finite,
 )
+
+Rows = npt.NDArray[np.int32]
 
 MIN, MAX, ARGMIN, ARGMAX = range(4)
 SLOPE, DECAY = range(2)
@@ -57,32 +60,59 @@ def _extreme(op: int, x: FloatArray, n: int, space: FloatArray, result: FloatArr
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lower_place(x: Double, place: Double, shift: int, to: Double, to_place: Double) -> None:
-    """Take the newer value unless the older one is lower, and its place."""
-    new, new_place = x[shift:], place[shift:]
+def _lowest_of_four(
+    sign: float, x: FloatArray, second: int, third: int, fourth: int, to: Double, place: Rows
+) -> None:
+    """Take the lowest of four rows of sign x, the newest where several are, and its place."""
+    x1, x2, x3 = x[second:], x[third:], x[fourth:]
     for i in range(to.size):
-        is_older = (x[i] < new[i]) | (x[i] != x[i])
-        to[i] = x[i] if is_older else new[i]
-        to_place[i] = place[i] if is_older else new_place[i]
+        value, row = sign * x3[i], i + fourth
+        older = sign * x2[i]
+        is_older = (older < value) | (older != older)
+        value = older if is_older else value
+        row = i + third if is_older else row
+        older = sign * x1[i]
+        is_older = (older < value) | (older != older)
+        value = older if is_older else value
+        row = i + second if is_older else row
+        older = sign * x[i]
+        is_older = (older < value) | (older != older)
+        to[i] = older if is_older else value
+        place[i] = i if is_older else row
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _ages(op: int, x: FloatArray, n: int, space: Double, result: FloatArray) -> None:
+def _lowest_of_three(
+    x: Double, place: Rows, second: int, third: int, to: Double, to_place: Rows
+) -> None:
+    """Take the lowest of three parts, the newest where several are, and its place."""
+    x1, place1, x2, place2 = x[second:], place[second:], x[third:], place[third:]
+    for i in range(to.size):
+        value, row = x2[i], place2[i]
+        is_older = (x1[i] < value) | (x1[i] != x1[i])
+        value = x1[i] if is_older else value
+        row = place1[i] if is_older else row
+        is_older = (x[i] < value) | (x[i] != x[i])
+        to[i] = x[i] if is_older else value
+        to_place[i] = place[i] if is_older else row
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _ages(op: int, x: FloatArray, n: int, space: Double, places: Rows, result: FloatArray) -> None:
     """Write how many rows before the newest of n the lowest or highest value stands."""
-    own, place = space[0, : x.size], space[1, : x.size]
-    other, other_place = space[2, : x.size], space[3, : x.size]
+    size = min(4, n)
+    left = x.size - size + 1
+    own, place, other, other_place = space[0], places[0], space[1], places[1]
     sign = 1.0 if op == ARGMIN else -1.0
-    for i in range(x.size):
-        own[i], place[i] = sign * x[i], float(i)
-    size, left = 1, x.size
+    _lowest_of_four(sign, x, 1, min(2, n - 1), size - 1, own[:left], place[:left])
     while size < n:
-        shift = min(size, n - size)
-        size += shift
-        left -= shift
-        _lower_place(own, place, shift, other[:left], other_place[:left])
+        second, third = min(size, n - size), min(2 * size, n - size)  # parts may overlap
+        size += third
+        left -= third
+        _lowest_of_three(own, place, second, third, other[:left], other_place[:left])
         own, place, other, other_place = other, other_place, own, place
     for i in range(result.size):  # the place of a missing value means nothing
-        result[i] = float(i + n - 1) - place[i] if own[i] == own[i] else np.nan
+        result[i] = float(i + n - 1 - place[i]) if own[i] == own[i] else np.nan
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -99,12 +129,14 @@ def extremes(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: 
 @njit(nogil=True, cache=True, error_model="numpy")
 def places(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
     """Fill in how many rows ago the lowest or highest of the last n values was."""
-    known, step = begin(out, first, last, n), chunk_rows(n, 4)
-    space = scratch(4, min(step, last - known) + n - 1)
+    known, step = begin(out, first, last, n), chunk_rows(n, 6)
+    length = min(step, last - known) + n - 1
+    # places of half the width take half the room, and so half the time
+    space, rows = scratch(2, length), np.empty((2, length), np.int32)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
             stop = min(start + step, last)
-            _ages(op, x[pair, start - n + 1 : stop], n, space, out[pair, start:stop])
+            _ages(op, x[pair, start - n + 1 : stop], n, space, rows, out[pair, start:stop])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
