@@ -6,16 +6,19 @@ docs/rl-policies.md describes the markets and the figures.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from agent_market.rl.paths import PricePath
-from agent_market.rl.policies.ground import t_value
+from agent_market.rl.policies.ground import Ground, t_value
 from agent_market.rl.policies.hindsight import optimum
+from agent_market.rl.policies.net_policy import NetPolicy
 from agent_market.rl.policies.policy import Policy
 from agent_market.rl.policies.problem import TradingProblem, net_gains
 from agent_market.rl.policies.registry import POLICIES, create_policy
+from agent_market.rl.policies.sb3 import Sb3Policy
 from tests.rl.policies.known_truth import (
     earned,
     policy_without_alpha,
@@ -36,6 +39,16 @@ from tests.rl.policies.markets import (
 BLOCK = 128
 FLAT = 1
 SMALL_PPO = {"total_steps": 60_000, "evaluations": 3, "algorithm": {"gamma": 0.5}}
+MANY_LOOKS: dict[str, dict[str, Any]] = {
+    "exact": {"members": 1, "segment_candles": 32, "max_epochs": 20, "valid_share": 0.4},
+    "ppo": {
+        "total_steps": 10_240,
+        "n_envs": 32,
+        "episode_candles": 32,
+        "valid_share": 0.4,
+        "algorithm": {"n_steps": 32, "n_epochs": 2},
+    },
+}
 SEEDS = (1, 2, 3, 4, 5)
 
 
@@ -89,6 +102,27 @@ def test_without_alpha_nothing_significant_is_earned_and_little_is_held(name: st
         exposures.append(np.abs(policy.positions_of(test.features)).mean())
     assert t_value(np.concatenate(gains), BLOCK) < 2
     assert np.mean(exposures) < 0.2
+
+
+@pytest.mark.parametrize("name", ["exact", "ppo"])
+def test_the_best_of_many_looks_is_not_judged_by_the_rows_it_was_chosen_by(name: str) -> None:
+    """Without alpha and costs, the best look earns something by luck, and nothing elsewhere."""
+    chosen, judged = [], []
+    for seed in range(12):
+        path = barren_market(seed, 3_000).path
+        policy = create_policy(name, MANY_LOOKS[name])
+        assert isinstance(policy, NetPolicy | Sb3Policy)
+        policy.fit([path], cost=0.0, seed=seed)
+        problem = TradingProblem.of(path, policy.positions, 0.0)
+        ground = Ground.of([problem], window=1, purge=33, valid_share=0.4)
+        by_luck = ground.earned_by(policy.choices, ground.chosen)
+        chosen.append(t_value(by_luck, 32))
+        judged.append(policy.valid_t)
+        elsewhere = ground.earned_by(policy.choices, ground.judged)
+        assert t_value(elsewhere, 32) == judged[-1]
+    assert np.mean(chosen) > 0.8
+    assert abs(np.mean(judged)) < 3 / np.sqrt(12)
+    assert np.mean(judged) < np.mean(chosen) - 0.8
 
 
 def test_labels_that_were_permuted_earn_nothing() -> None:

@@ -63,6 +63,7 @@ class OfflinePolicy(Policy):
             window=1,
             purge=self.settings.segment_candles,
             valid_share=self.settings.valid_share,
+            is_chosen=False,
         )
         parts = []
         for number, span in enumerate(ground.train):
@@ -185,12 +186,8 @@ class OfflinePolicy(Policy):
 
     def _measure(self, ground: Ground) -> float:
         """Return the t value of the net profit on the rows held out, each path from flat."""
-        flat = nearest_index(self.positions, 0.0)
-        earned = []
-        for span in ground.valid:
-            part = ground.whole.rows(span.start, span.stop)
-            earned.append(net_gains(part, follow(self.choices(part.features), flat), flat))
-        return t_value(np.concatenate(earned), self.settings.segment_candles)
+        earned = ground.earned_by(self.choices, ground.judged)
+        return t_value(earned, self.settings.segment_candles)
 
 
 class _Log(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from agent_market.rl.policies.hindsight import follow
 from agent_market.rl.policies.problem import Choices, TradingProblem, nearest_index, net_gains
 
 Rows = npt.NDArray[np.int64]
+Features = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,16 @@ class Span:
 
 @dataclass(frozen=True)
 class Ground:
-    """Rows to learn from and rows to stop by.
+    """Rows to learn from, rows to choose by, and rows to judge what was chosen.
 
     Parameters
     ----------
     whole : TradingProblem
         All rows, path after path.
-    train, valid : tuple of Span
-        One a path. The validation rows are its last ones; before them, rows are left out whose
-        gains or windows either side could share.
+    train, chosen, judged : tuple of Span
+        One a path. The best of many epochs looks better than it is on the rows it was chosen by,
+        so others judge it: the last ones of the path. Before either, rows are left out whose gains
+        or windows the side before could share.
     unit : float
         Standard deviation of a candle's return over the training rows: gains are learned in it, so
         that one learning rate and one entropy bonus fit quiet and loud markets.
@@ -45,32 +47,56 @@ class Ground:
 
     whole: TradingProblem
     train: tuple[Span, ...]
-    valid: tuple[Span, ...]
+    chosen: tuple[Span, ...]
+    judged: tuple[Span, ...]
     unit: float
 
     @classmethod
     def of(
-        cls, problems: Sequence[TradingProblem], *, window: int, purge: int, valid_share: float
+        cls,
+        problems: Sequence[TradingProblem],
+        *,
+        window: int,
+        purge: int,
+        valid_share: float,
+        is_chosen: bool = True,
     ) -> Ground:
         """Return the ground of some problems that have positions and costs in common.
+
+        Parameters
+        ----------
+        problems : sequence of TradingProblem
+        window : int
+            Rows that a choice is made from.
+        purge : int
+            Rows left out after the training rows, and the fewest of these.
+        valid_share : float
+            Share of each path's rows, the last ones, that are not trained on. The first half of
+            them chooses, the second judges.
+        is_chosen : bool
+            False where nothing is chosen by validation rows: all of them judge.
 
         Raises
         ------
         DataError
             A problem is too short, or prices never move.
         """
-        train, valid, first = [], [], 0
+        train, chosen, judged, first = [], [], [], 0
         for problem in problems:
             stop = first + len(problem)
-            cut = stop - round(valid_share * len(problem))
+            n_valid = round(valid_share * len(problem))
+            cut = stop - n_valid
+            middle = stop - n_valid // 2 if is_chosen else cut
             start = first + window - 1
             train.append(Span(start, max(start, cut - purge)))
-            valid.append(Span(cut, stop))
-            if len(train[-1]) < purge:
+            chosen.append(Span(cut, max(cut, middle - window)))
+            judged.append(Span(middle, stop))
+            if len(train[-1]) < purge or (is_chosen and not len(chosen[-1])):
                 raise DataError(
                     f"policy: a path of {len(problem)} rows leaves {len(train[-1])} rows "
-                    f"to train on beside window {window}, purge {purge} and validation share "
-                    f"{valid_share}; {purge} are needed. Give a longer path."
+                    f"to train on and {len(chosen[-1])} to choose by beside window {window}, purge "
+                    f"{purge} and validation share {valid_share}; {purge} and 1 are needed. Give a "
+                    "longer path."
                 )
             first = stop
         whole = TradingProblem(
@@ -79,7 +105,7 @@ class Ground:
             np.concatenate([problem.gains for problem in problems]),
             problems[0].costs,
         )
-        return cls(whole, tuple(train), tuple(valid), _unit(whole, rows_of(train)))
+        return cls(whole, tuple(train), tuple(chosen), tuple(judged), _unit(whole, rows_of(train)))
 
     def segments(self, length: int, rng: np.random.Generator) -> Rows:
         """Return all training rows as segments with a random offset, shuffled, (n, length)."""
@@ -95,6 +121,13 @@ class Ground:
         flat = nearest_index(self.whole.positions, 0.0)
         part = self.whole.rows(span.start, span.stop)
         return net_gains(part, follow(choices, flat), flat)
+
+    def earned_by(self, choices: Callable[[Features], Choices], spans: Sequence[Span]) -> Floats:
+        """Return what each row of spans earns after costs, each path from flat."""
+        features = self.whole.features
+        return np.concatenate(
+            [self.earned(span, choices(features[span.start : span.stop])) for span in spans]
+        )
 
 
 def rows_of(spans: Sequence[Span]) -> Rows:

@@ -28,7 +28,7 @@ class NetPolicy(Policy):
     """What policies of nets share: only their objective differs.
 
     After `fit`, `records` holds a `training.Record` a member, and `valid_t` the t value of the
-    ensemble's net profit on the validation rows.
+    ensemble's net profit on the validation rows that chose no epoch.
     """
 
     settings_type: ClassVar[type[Recipe]] = Recipe
@@ -164,9 +164,6 @@ class NetPolicy(Policy):
         )
 
     def _measure(self, ground: Ground) -> float:
-        """Return the t value of the ensemble's net profit on the validation rows."""
-        earned = [
-            ground.earned(span, self.choices(ground.whole.features[span.start : span.stop]))
-            for span in ground.valid
-        ]
-        return t_value(np.concatenate(earned), self.settings.segment_candles)
+        """Return the t value of the ensemble's net profit on the rows that judge."""
+        earned = ground.earned_by(self.choices, ground.judged)
+        return t_value(earned, self.settings.segment_candles)

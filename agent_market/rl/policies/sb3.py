@@ -35,7 +35,8 @@ class Sb3Settings(PolicySettings):
     n_envs : accounts that trade at a time.
     episode_candles : rows of an episode, which starts at a random row.
     reward : a name in `rl.rewards.REWARDS`.
-    evaluations : how often the policy is tried on the validation rows; the best one is kept.
+    evaluations : how often the policy is tried on the first half of the validation rows; the best
+        one is kept, and the second half judges it.
     valid_share, least_valid_t : as of `Recipe`.
     algorithm : arguments of the algorithm's class, such as `learning_rate`, over our defaults.
     threads : of torch.
@@ -55,8 +56,8 @@ class Sb3Settings(PolicySettings):
 class Sb3Policy(Policy):
     """What the policies of stable-baselines3 share.
 
-    After `fit`, `judgments` holds the net profit of the validation rows after each part of the
-    training, and `valid_t` its t value for the best.
+    After `fit`, `judgments` holds the net profit of the rows to choose by after each part of the
+    training, and `valid_t` the t value that the best one has on the rows that judge.
     """
 
     settings_type: ClassVar[type[Sb3Settings]] = Sb3Settings
@@ -101,7 +102,8 @@ class Sb3Policy(Policy):
                 for path, span in zip(paths, ground.train, strict=True)
             ]
             self._learn(envs, ground, seed)
-        self.valid_t = t_value(self._earned(ground), settings.episode_candles)
+            judged = ground.earned_by(self.choices, ground.judged)
+        self.valid_t = t_value(judged, settings.episode_candles)
         self.stays_flat = not self.valid_t > settings.least_valid_t
 
     def choices(self, features: Features) -> Choices:
@@ -171,19 +173,11 @@ class Sb3Policy(Policy):
                 algorithm.set_env(env)
                 algorithm.learn(part, reset_num_timesteps=False, progress_bar=False)
             self._agent.set_training_mode(False)
-            self.judgments.append(float(self._earned(ground).sum()))
+            self.judgments.append(float(ground.earned_by(self.choices, ground.chosen).sum()))
             if self.judgments[-1] > best:
                 best = self.judgments[-1]
                 values = {k: v.clone() for k, v in self._agent.state_dict().items()}
         self._agent.load_state_dict(values)
-
-    def _earned(self, ground: Ground) -> Any:
-        return np.concatenate(
-            [
-                ground.earned(span, self.choices(ground.whole.features[span.start : span.stop]))
-                for span in ground.valid
-            ]
-        )
 
     def _algorithm(self, env: Any, seed: int, **forced: Any) -> Any:
         """Return the algorithm on an environment."""

@@ -95,7 +95,7 @@ def build_scorer(recipe: Recipe, n_columns: int, positions: Floats, seed: int) -
 def train(
     ground: Ground, columns: Tensor, lesson: Lesson, recipe: Recipe, seed: int
 ) -> tuple[Scorer, Record]:
-    """Return the scorer of the epoch that the lesson's judge likes best on the validation rows.
+    """Return the scorer of the epoch that the lesson's judge likes best on the rows to choose by.
 
     Parameters
     ----------
@@ -158,10 +158,10 @@ def _epoch(
 
 
 def _judge(scorer: Scorer, ground: Ground, columns: Tensor, lesson: Lesson, window: int) -> float:
-    """Return the judgment of the validation rows, summed over paths."""
+    """Return the judgment of the rows to choose by, summed over paths."""
     scorer.eval()
     total = 0.0
-    for span in ground.valid:
+    for span in ground.chosen:
         with torch.inference_mode():
             scores = scorer(gather(columns, np.arange(span.start, span.stop), window)).numpy()
         total += lesson.judge(span, choose(scores, scorer.switching.detach().numpy()))
