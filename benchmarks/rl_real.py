@@ -102,11 +102,9 @@ def measure(asked: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]
 
     rows: list[dict[str, Any]] = []
     known = specs(config, plans[0].horizon_candles)
-    for name, spec in known.items():
-        if asked.policies and name not in asked.policies:
-            continue
+    for name in asked.policies or known:
         print(name, flush=True)
-        experiment = replace(whole, policies={name: spec})
+        experiment = replace(whole, policies={name: known[name]})
         seconds: list[float] = []
         execute = timed(kept(local_processes(asked.workers), windows), seconds)
         found = compact(run_policies(experiment, execute, progress))
