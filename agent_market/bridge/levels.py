@@ -8,7 +8,13 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from agent_market.decisions.degrade import LEVELS, Budget, DegradeMonitor, LevelChange
+from agent_market.decisions.degrade import (
+    CLOCK_TOLERANCE_SECONDS,
+    LEVELS,
+    Budget,
+    DegradeMonitor,
+    LevelChange,
+)
 from agent_market.learning.inference import DegradeLevel
 from agent_market.market.candles import timeframe_seconds
 
@@ -42,7 +48,7 @@ class LevelWatch:
         :param candle: its newest one
         :param now: the moment
         """
-        late = (pd.Timestamp(now) - candle["date"] - self._length).total_seconds()
+        late = self._late(candle, now)
         ages = {name: float(candle[f"am_age_{name}"]) + late for name in self._budgets}
         if pair not in self._monitors:
             self._monitors[pair] = DegradeMonitor(self._budgets, self._recovery)
@@ -50,6 +56,16 @@ class LevelWatch:
         change = self._monitors[pair].observe(candle["date"], ages, best)
         self._note(pair, candle["date"])
         return change
+
+    def _late(self, candle: pd.Series, now: datetime) -> float:
+        """
+        Return for how long the candle is the newest, in seconds; 0 until the next one is overdue.
+
+        Until then the row's ages stand, as they do in a backtest.
+        """
+        late = (pd.Timestamp(now) - candle["date"] - self._length).total_seconds()
+        overdue = self._length.total_seconds() + CLOCK_TOLERANCE_SECONDS
+        return 0.0 if 0 <= late <= overdue else float(late)
 
     def level(self, pair: str, candle: pd.Series) -> DegradeLevel:
         """

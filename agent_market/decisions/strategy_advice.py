@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic
 
@@ -20,7 +21,6 @@ from agent_market.decisions.event_mode import (
     mode_switches,
 )
 from agent_market.errors import DataError
-from agent_market.market.candles import timeframe_seconds
 from agent_market.settings import AgentMarketSettings, BiasSettings, EventModeSettings
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ def event_mode_path(settings: AgentMarketSettings) -> Path:
 class AdviceFeed(Generic[A]):
     """Advice of one kind: its file as it changes when live, its history in a backtest.
 
-    Live, what the file says is added to the history at the moment it was read, so a candle's row
-    never changes afterwards, and a backtest of that history sees the same.
+    Live, what the file says is added to the history at the moment it was written, and never before
+    the file was last looked at, so a candle's row does not change once it was decided on, and a
+    backtest of that history sees the same.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class AdviceFeed(Generic[A]):
         self._path, self._kind, self._clamp = path, kind, clamp
         self._reads = live and settings.enabled
         self._content: bytes | None = None
-        self._has_read = False
+        self._read_at: datetime | None = None
         self._said: Reading[A] = Reading(None)
         if settings.enabled:
             past = history_path(path) if live else settings.history
@@ -105,21 +106,23 @@ class AdviceFeed(Generic[A]):
         """
         if not self._reads:
             return None
-        content = _content_of(self._path)
+        content, written_at = _content_of(self._path)
         if content != self._content:
-            self._add(content, now)
+            self._add(content, written_at or now, now)
             self._content = content
-        self._has_read = True
+        self._read_at = now
         return self._news(self.history.at(now))
 
-    def _add(self, content: bytes | None, now: datetime) -> None:
+    def _add(self, content: bytes | None, written_at: datetime, now: datetime) -> None:
         if content is None:
             self.history.add(now, Reading(None))
             return
         reading = read_advice(self._kind, content, self._clamp)
-        created = reading.advice.created_at if reading.advice else now
-        # one that was there before the bot gives way to a newer one that the config pins
-        self.history.add(now if self._has_read else min(created, now), reading)
+        if self._read_at is not None:  # a bot looks some seconds after the close that it decides on
+            available_at = min(max(written_at, self._read_at), now)
+        else:  # one that was there before the bot gives way to a newer one that the config pins
+            available_at = min(reading.advice.created_at if reading.advice else now, now)
+        self.history.add(available_at, reading)
 
     def _news(self, reading: Reading[A]) -> str | None:
         before, self._said = self._said, reading
@@ -159,7 +162,6 @@ class StrategyAdvice:
 
     def __init__(self, settings: AgentMarketSettings, timeframe: str, *, live: bool) -> None:
         self._timeframe = timeframe
-        self._next_read: float = 0
         self.bias: AdviceFeed[Bias] = AdviceFeed(
             bias_path(settings), Bias, bias_clamp(settings.bias), settings.bias, live=live
         )
@@ -172,11 +174,7 @@ class StrategyAdvice:
         )
 
     def refresh(self, now: datetime) -> list[str]:
-        """Read the files, once a candle; return what changed, for a message to people."""
-        if now.timestamp() < self._next_read:
-            return []
-        length = timeframe_seconds(self._timeframe)
-        self._next_read = (now.timestamp() // length + 1) * length
+        """Read the files; return what changed, for a message to people."""
         news = (self.bias.refresh(now), self.event_mode.refresh(now))
         return [message for message in news if message]
 
@@ -194,14 +192,19 @@ class StrategyAdvice:
         return mode_switches(self.event_mode.history, dates, self._timeframe, modes)
 
 
-def _content_of(path: Path) -> bytes | None:
-    """Return the file's bytes, None without a file; one that cannot be read is malformed."""
+def _content_of(path: Path) -> tuple[bytes | None, datetime | None]:
+    """Return the file's bytes, None without a file, and when it was written.
+
+    A file that cannot be read is malformed.
+    """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            written = os.fstat(file.fileno()).st_mtime
+            return file.read(), datetime.fromtimestamp(written, UTC)
     except FileNotFoundError:
-        return None
+        return None, None
     except OSError as error:
-        return f"unreadable: {error.strerror}".encode()
+        return f"unreadable: {error.strerror}".encode(), None
 
 
 def _identity(reading: Reading[A]) -> tuple[str | None, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -231,6 +232,25 @@ def test_that_the_file_read_candle_by_candle_equals_the_replayed_history(
     np.testing.assert_array_equal(replayed.to_numpy(), np.array(rows))
 
 
+@pytest.mark.parametrize(
+    ("written", "first"),
+    [(-10, 1), (1, 2), (-4000, 1), (4000, 2)],  # before the last look, and ahead of the clock
+)
+def test_that_a_bias_holds_from_the_first_close_after_it_was_written(
+    tmp_path: Path, written: int, first: int
+) -> None:
+    own = settings_in(tmp_path)
+    advice = StrategyAdvice(own, "5m", live=True)
+    close = START + 2 * CANDLE  # of the second candle
+    advice.refresh(START + CANDLE + timedelta(seconds=3))
+    publish(bias_path(own), bias_of(START, 60), START)
+    moment = (close + timedelta(seconds=written)).timestamp()
+    os.utime(bias_path(own), (moment, moment))
+    advice.refresh(close + timedelta(seconds=3))
+    said = advice.columns(PAIR, DATES)["am_bias"].notna()
+    assert list(said[:4]) == [place >= first for place in range(4)]
+
+
 @given(published=given_biases)
 def test_that_a_row_knows_nothing_of_later_biases(published: list[tuple[Any, Bias]]) -> None:
     def columns(given: list[tuple[Any, Bias]]) -> pd.DataFrame:
@@ -284,8 +304,8 @@ def test_that_what_is_ignored_is_logged_once_and_told(
     caplog.set_level(logging.INFO, "agent_market.decisions")
     assert advice.refresh(START) == []
     publish(bias_path(own), bias_of(START, 12), START)
-    assert advice.refresh(START + timedelta(seconds=30)) == [], "read once a candle"
-    assert "bias-120000 is in force until" in advice.refresh(START + CANDLE)[0]
+    assert "bias-120000 is in force until" in advice.refresh(START + CANDLE / 10)[0]
+    assert advice.refresh(START + CANDLE) == []
     assert advice.refresh(START + 2 * CANDLE) == []
     assert "bias-120000 expired at" in advice.refresh(START + 3 * CANDLE)[0]
     assert advice.refresh(START + 4 * CANDLE) == []
