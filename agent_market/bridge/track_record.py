@@ -30,6 +30,6 @@ def with_older(record: pd.DataFrame, strategy: IStrategy, pair: str, column: str
             "close": kept["close_price"].astype(float),
             "prediction": np.where(trusted, kept[column].astype(float), np.nan),
         }
-    )
+    ).drop_duplicates("date", keep="last")
     joined: pd.DataFrame = pd.concat([older[older["date"] < record["date"].min()], record])
     return joined

@@ -16,11 +16,11 @@ def _dates(first: int, n_rows: int) -> pd.DatetimeIndex:
 def test_that_a_running_bot_remembers_what_it_predicted_before_its_candles() -> None:
     kept = pd.DataFrame(
         {
-            "date_pred": _dates(0, 6),
-            "close_price": [1.0, 2, 3, 4, 5, 6],
-            COLUMN: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
-            "do_predict": [0, 1, 1, 1, 1, 1],  # the first one is of the training candles
-            "abstain": [0, 0, 1, 0, 0, 0],
+            "date_pred": _dates(0, 6).insert(1, _dates(0, 1)[0]),
+            "close_price": [1.0, 1, 2, 3, 4, 5, 6],
+            COLUMN: [0.1, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            "do_predict": [0, 0, 1, 1, 1, 1, 1],  # the first ones are of the training candles
+            "abstain": [0, 0, 0, 1, 0, 0, 0],
         }
     )
     drawer = SimpleNamespace(historic_predictions={PAIR: kept})
