@@ -125,7 +125,9 @@ def _choose_rows(
             b = _tile(y, numbers[2], pair, start, stop)
             result = out[pair, start:stop]
             for i in range(result.size):
-                taken = a[i] if c[i] != 0 else b[i]
+                # both are read first: the compiler would jump around a read, not use vectors
+                taken, other = a[i], b[i]
+                taken = taken if c[i] != 0 else other
                 result[i] = taken if c[i] == c[i] else np.nan
 
 

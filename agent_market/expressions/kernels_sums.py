@@ -77,6 +77,24 @@ def sums(x: FloatArray, n: int, out: FloatArray, first: int, last: int) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _begin(x: Double, is_odd: bool, to: Double, to_squares: Double) -> None:
+    """Write the moments of two rows, or of three."""
+    next_x = x[1:]
+    if not is_odd:
+        for i in range(to.size):
+            apart = next_x[i] - x[i]
+            to[i], to_squares[i] = 0.5 * apart, apart * apart * 0.5
+        return
+    last, share, last_weight = x[2:], 1 / 3, 2 / 3
+    for i in range(to.size):
+        apart = next_x[i] - x[i]
+        mean = 0.5 * apart
+        rest = (last[i] - x[i]) - mean
+        to[i] = mean + rest * share
+        to_squares[i] = apart * apart * 0.5 + rest * rest * last_weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _join(
     x: Double, away: Double, squares: Double, size: int, is_odd: bool,
     to: Double, to_squares: Double,
@@ -128,6 +146,34 @@ def _join_cubes(
         square = squares[i] + next_squares[i] + apart * apart * weight
         rest = (last[i] - x[i]) - (away[i] + 0.5 * apart)
         to[i] = cube + rest * (rest * rest * cubic - linear * square)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _begin_both(
+    x: Double, y: Double, is_odd: bool, to_x: Double, to_x_squares: Double, to_y: Double,
+    to_y_squares: Double, to_products: Double,
+) -> None:  # fmt: skip
+    """Write the moments of two rows of x and of y, or of three."""
+    next_x, next_y = x[1:], y[1:]
+    if not is_odd:
+        for i in range(to_x.size):
+            apart, y_apart = next_x[i] - x[i], next_y[i] - y[i]
+            to_x[i], to_y[i] = 0.5 * apart, 0.5 * y_apart
+            to_x_squares[i] = apart * apart * 0.5
+            to_y_squares[i] = y_apart * y_apart * 0.5
+            to_products[i] = apart * y_apart * 0.5
+        return
+    last_x, last_y = x[2:], y[2:]
+    share, last_weight = 1 / 3, 2 / 3
+    for i in range(to_x.size):
+        apart, y_apart = next_x[i] - x[i], next_y[i] - y[i]
+        mean, y_mean = 0.5 * apart, 0.5 * y_apart
+        rest, y_rest = (last_x[i] - x[i]) - mean, (last_y[i] - y[i]) - y_mean
+        to_x[i] = mean + rest * share
+        to_y[i] = y_mean + y_rest * share
+        to_x_squares[i] = apart * apart * 0.5 + rest * rest * last_weight
+        to_y_squares[i] = y_apart * y_apart * 0.5 + y_rest * y_rest * last_weight
+        to_products[i] = apart * y_apart * 0.5 + rest * y_rest * last_weight
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -222,9 +268,15 @@ def moments(op: int, x: FloatArray, n: int, out: FloatArray, first: int, last: i
             own, away, squares = space[0, :rows], space[1, :rows], space[2, :rows]
             other, other_squares = space[3, :rows], space[4, :rows]
             cubes, other_cubes = space[5, :rows], space[6, :rows]
-            own[:], away[:], squares[:], cubes[:] = x[pair, stop - rows : stop], 0.0, 0.0, 0.0
-            size = 1
-            for digit in range(n_doublings(n) - 1, -1, -1):
+            own[:], digits, size = x[pair, stop - rows : stop], n_doublings(n), 1
+            if op == SKEW:
+                away[:], squares[:], cubes[:] = 0.0, 0.0, 0.0
+            else:
+                digits -= 1
+                size = n >> digits  # two or three
+                left = rows - size + 1
+                _begin(own, size == 3, away[:left], squares[:left])
+            for digit in range(digits - 1, -1, -1):
                 is_odd = (n >> digit) & 1 == 1
                 longer = 2 * size + is_odd
                 left = rows - longer + 1
@@ -267,7 +319,7 @@ def joint_moments(
     op: int, x: FloatArray, y: FloatArray, n: int, out: FloatArray, first: int, last: int
 ) -> None:
     """Fill in covariance or correlation of the last n values of x and of y."""
-    known, step = begin(out, first, last, n), chunk_rows(n, 12)
+    known, step = begin(out, first, last, n), chunk_rows(n, 6)
     space = scratch(12, min(step, last - known) + n - 1)
     for pair in range(x.shape[0]):
         for start in range(known, last, step):
@@ -278,10 +330,14 @@ def joint_moments(
             o1, o2, o3, o4 = space[6, :rows], space[7, :rows], space[8, :rows], space[9, :rows]
             products, o5 = space[10, :rows], space[11, :rows]
             a[:], b[:] = x[pair, stop - rows : stop], y[pair, stop - rows : stop]
-            a_away[:], a_squares[:], products[:] = 0.0, 0.0, 0.0
-            b_away[:], b_squares[:] = 0.0, 0.0
-            size = 1
-            for digit in range(n_doublings(n) - 1, -1, -1):
+            digits = n_doublings(n) - 1
+            size = n >> digits  # two or three
+            left = rows - size + 1
+            _begin_both(
+                a, b, size == 3,
+                a_away[:left], a_squares[:left], b_away[:left], b_squares[:left], products[:left],
+            )  # fmt: skip
+            for digit in range(digits - 1, -1, -1):
                 is_odd = (n >> digit) & 1 == 1
                 longer = 2 * size + is_odd
                 left = rows - longer + 1
