@@ -111,8 +111,8 @@ def run(
         _finish(lambda: start_run(request))
 
 
-@app.command()
-def loop(
+@app.command("loop")
+def loop_runs(
     config: ConfigOption = None,
     strategy: StrategyOption = None,
     freqaimodel: FreqaimodelOption = None,
@@ -135,9 +135,10 @@ def loop(
         userdir=None if userdir is None else str(userdir),
     )
     given = [part for file in files for part in ("-c", str(file))]
-    command = [sys.executable, str(Path(__file__).resolve()), "resume", *given]
+    resume_of = [sys.executable, str(Path(__file__).resolve()), "resume"]
     try:
-        is_complete = Loop(request, command).run(1 if once else runs)
+        loop = Loop(request, lambda run_id: [*resume_of, run_id, *given])
+        is_complete = loop.run(1 if once else runs)
     except KeyboardInterrupt:
         print("interrupted; `agent_flow loop` goes on from here", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)

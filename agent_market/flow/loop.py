@@ -37,8 +37,8 @@ class Loop:
     ----------
     request : Request
         What every run has in common; `timerange` is each run's own.
-    command : sequence of str
-        Begins the command that does a run; the run's id follows.
+    command : callable
+        Returns the command that does the run of this id.
     clock, sleep : callable
         Time, and how to let it pass.
 
@@ -51,12 +51,12 @@ class Loop:
     def __init__(
         self,
         request: Request,
-        command: Sequence[str],
+        command: Callable[[str], Sequence[str]],
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._request = request.model_copy(update={"loop": True})
-        self._command = list(command)
+        self._command = command
         self._clock, self._sleep = clock, sleep
         self._config = load_config_files([Path(file) for file in request.config])
         self._settings = load_settings(self._config).loop
@@ -86,13 +86,13 @@ class Loop:
                 start = self._clock()
                 error = self._finish(record or self._new_run())
                 record, done = None, done + 1
-                failures = failures + 1 if error else 0
+                failures = 0 if error is None else failures + 1
                 if not is_held(self._state_dir):
                     remove_old_runs(self._state_dir, self._setup.user_data_dir, keep)
                 if failures >= self._settings.max_failures:
                     raise StepFailed(f"{failures} runs of the loop failed in a row: {error}")
                 if done == runs:
-                    return not error
+                    return error is None
                 start = self._next_start(start, failures)
 
     def _new_run(self) -> RunRecord:
@@ -111,7 +111,7 @@ class Loop:
         try:
             # a mistake in the configuration becomes the run's error, as it stands in the record
             resolve(record.request)
-            run_logged([*self._command, record.run_id], record.folder / _LOG, _show)
+            run_logged(self._command(record.run_id), record.folder / _LOG, _show)
         except AgentMarketError as error:
             text = str(error).splitlines()[0]
             if record.read()["state"] == "running":  # it could not note it itself
