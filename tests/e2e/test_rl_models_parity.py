@@ -20,6 +20,8 @@ from tests.parity.test_rl_parity import PERPETUAL, Host, _host, _require_same_tr
 
 FEE, TIMERANGE = 0.0004, "20250112-20250114"
 LABEL, FLAT = "&-gain", 1
+# their nets score positions and deduct what a change costs: they never contradict themselves
+SCORING = ("PolicyTrader", "ImitationTrader")
 
 
 class Backtested(NamedTuple):
@@ -30,7 +32,7 @@ class Backtested(NamedTuple):
     frame: pd.DataFrame
 
 
-@pytest.fixture(scope="module", params=["PolicyTrader", "ImitationTrader"])
+@pytest.fixture(scope="module")
 def backtested(
     request: pytest.FixtureRequest,
     small_market: SmallMarket,
@@ -78,7 +80,8 @@ def backtested(
         yield Backtested(host, trades, frame)
 
 
-def test_that_the_trades_are_those_of_the_scan_and_of_the_environment(
+@pytest.mark.parametrize("backtested", [*SCORING, "PPOTrader", "OfflineTrader"], indirect=True)
+def test_that_the_trades_are_those_of_the_account_and_of_the_environment(
     backtested: Backtested,
 ) -> None:
     host, theirs, frame = backtested
@@ -90,19 +93,25 @@ def test_that_the_trades_are_those_of_the_scan_and_of_the_environment(
     profit = theirs["profit_abs"].sum()
     assert ours.equity[-1] - rules.start_balance == pytest.approx(profit, abs=1e-6)
 
-    # the scan that policies use themselves, from the columns alone
+    # decided at a close, held at the next one; at the last open everything is closed
+    held = held_positions(frame, LABEL, trusted)
+    np.testing.assert_array_equal(ours.positions[1:-1], held[:-2])
+
+    env = TradingEnv(path, rules, target_actions())
+    env.reset(seed=0)
+    balance = rules.start_balance
+    for action in np.searchsorted(POSITIONS, held[:-1]):
+        _, reward, _, _, _ = env.step(action)
+        balance *= 1 + reward
+    assert balance - rules.start_balance == pytest.approx(profit, abs=1e-6)
+
+
+@pytest.mark.parametrize("backtested", SCORING, indirect=True)
+def test_that_the_scan_of_a_policy_holds_what_the_account_holds(backtested: Backtested) -> None:
+    frame = backtested.frame
+    trusted = frame["do_predict"].to_numpy() == 1
     columns = [policy_column(LABEL, held) for held in POSITIONS]
     table = frame[columns].fillna(0.0).to_numpy(copy=True)
     table[~trusted] = 0.0
     scanned = POSITIONS[follow(np.searchsorted(POSITIONS, table), FLAT)]
     np.testing.assert_array_equal(held_positions(frame, LABEL, trusted), scanned)
-    # decided at a close, held at the next one; at the last open everything is closed
-    np.testing.assert_array_equal(ours.positions[1:-1], scanned[:-2])
-
-    env = TradingEnv(path, rules, target_actions())
-    env.reset(seed=0)
-    balance = rules.start_balance
-    for action in np.searchsorted(POSITIONS, scanned[:-1]):
-        _, reward, _, _, _ = env.step(action)
-        balance *= 1 + reward
-    assert balance - rules.start_balance == pytest.approx(profit, abs=1e-6)
