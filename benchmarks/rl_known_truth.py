@@ -27,7 +27,6 @@ from agent_market.rl.policies.ground import t_value
 from agent_market.rl.policies.registry import POLICIES
 from agent_market.store import write_json
 from tests.rl.policies.known_truth import (
-    ORACLE_SETTINGS,
     earned,
     policy_without_alpha,
     share_with_leaked_return,
@@ -62,7 +61,6 @@ def oracle(name: str, _: int) -> dict[str, Any]:
     return {
         "share_of_hindsight": round(share, 4),
         "cpu_seconds": round(time.process_time() - cpu, 1),
-        "settings": ORACLE_SETTINGS.get(name, {}),
     }
 
 

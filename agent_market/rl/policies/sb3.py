@@ -297,8 +297,7 @@ class SACSettings(Sb3Settings):
     positions : the agent's number from -1 to 1, times the largest of them, is taken to the nearest.
     """
 
-    positions: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
-    total_steps: int = Field(default=100_000, ge=1)
+    total_steps: int = Field(default=40_000, ge=1)
     n_envs: int = Field(default=16, ge=1)
 
 
@@ -310,13 +309,15 @@ class SACPolicy(Sb3Policy):
     is_continuous = True
     settings_type: ClassVar[type[SACSettings]] = SACSettings
     defaults: ClassVar[Mapping[str, Any]] = {
-        "learning_rate": 1e-3,
+        "learning_rate": 2e-3,
+        # from 1, where it starts otherwise, it falls slowly, and chance rules the training
+        "ent_coef": "auto_0.05",
         "batch_size": 512,
         "buffer_size": 200_000,
         "learning_starts": 2_000,
         "train_freq": 8,
         "gradient_steps": 8,
-        "gamma": 0.97,
+        "gamma": 0.9,
         "policy_kwargs": {"net_arch": [64, 64]},
     }
 

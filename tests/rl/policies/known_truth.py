@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from agent_market.rl.paths import Floats, PricePath
@@ -18,16 +16,6 @@ from tests.rl.policies.markets import (
     rows_of_path,
     simulated_market,
 )
-
-ORACLE_SETTINGS: dict[str, dict[str, Any]] = {
-    "sac": {
-        "positions": (-1.0, 0.0, 1.0),
-        "total_steps": 24_000,
-        "evaluations": 3,
-        "algorithm": {"gamma": 0.5, "ent_coef": "auto_0.05", "learning_rate": 2e-3},
-    }
-}
-"""Where they are not the defaults: a leaked return says nothing of later rows."""
 
 
 def train_and_test(market: KnownMarket, n_train: int) -> tuple[PricePath, PricePath]:
@@ -53,7 +41,7 @@ def share_of_hindsight(policy: Policy, path: PricePath) -> float:
 def share_with_leaked_return(name: str) -> float:
     """Return the share of the hindsight optimum when one feature is the return to come."""
     train, test = train_and_test(oracle_market(1, 16_000), 12_000)
-    policy = create_policy(name, ORACLE_SETTINGS.get(name))
+    policy = create_policy(name)
     policy.fit([train], cost=COST)
     return share_of_hindsight(policy, test)
 
