@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 _KEY_DIGITS = 16
 _SEEDS_A_ROUND = 1000
 _ISLAND, _LEAST_ISLAND = 100, 2
-_ISLANDS_A_ROUND = 24  # four islands, the first generation of them drawn three times: half a round
+_ISLANDS_A_ROUND = 32  # four islands, the first generation of them drawn four times: half a round
 Facts = dict[str, Any]
 
 

@@ -25,6 +25,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from agent_market.errors import (
@@ -131,6 +133,7 @@ class Campaign:
         self._confirmation = confirmation_stage(panel, labels, layout, design)
         self._trial_log, records = AppendLog.open(folder / _TRIALS)
         self._trials = {trial.expression_hash: trial for trial in map(read_trial, records)}
+        self._earned: dict[str, npt.NDArray[np.float32]] = {}
         self._decision_log, records = AppendLog.open(folder / _DECISIONS)
         self._decisions = {each.expression_hash: each for each in map(read_decision, records)}
         self._pool = self._filled_pool()
@@ -186,14 +189,24 @@ class Campaign:
         for form, _ in new.values():
             _require_plain(form, check_expression(form, self.scope).unit)
         for batch in _batches(list(new.items())):
-            scores = self._search.scores([form for _, (form, _) in batch])
-            made = [
-                Trial(digest, text, score)
-                for (digest, (_, text)), score in zip(batch, scores, strict=True)
-            ]
+            measures = self._search.measures([form for _, (form, _) in batch])
+            made = []
+            for (digest, (_, text)), (score, earned) in zip(batch, measures, strict=True):
+                made.append(Trial(digest, text, score))
+                self._earned[digest] = earned.astype(np.float32)
             self._trial_log.extend(map(trial_record, made))
             self._trials.update({trial.expression_hash: trial for trial in made})
         return [self._trials[digest] for digest in hashes]
+
+    def earned(self, trial: Trial) -> npt.NDArray[np.float32]:
+        """Return what each block of the search rows earned: how alike two trials are shows in it.
+
+        The sums of the t value; zeros where there is no score. Kept in memory, not on the disk.
+        """
+        if trial.expression_hash not in self._earned:
+            _, earned = next(self._search.measures([self.parse(trial.formula)]))
+            self._earned[trial.expression_hash] = earned.astype(np.float32)
+        return self._earned[trial.expression_hash]
 
     def submit(self, nodes: Iterable[Node]) -> list[Decision]:
         """Return what becomes of each candidate, in their order; one decided keeps its decision.

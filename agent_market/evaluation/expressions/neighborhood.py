@@ -7,7 +7,7 @@ another window or number, another operator or series, a part left out, an operat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import combinations, product
 from types import MappingProxyType
@@ -41,13 +41,18 @@ class Neighborhood:
         self._scope = scope
         self._leaves = [leaf for unit in (PLAIN, PRICE, VOLUME) for leaf in leaves(scope, unit)]
         self.of = lru_cache(_KEPT)(self._of)
+        self.tuned = lru_cache(_KEPT)(self._tuned)
 
     def shallow(self) -> tuple[Node, ...]:
         """Return all small expressions: of one series, of two, and each of them among the pairs.
 
-        What is planted deep mostly shows in one of them, which chance may never draw.
+        What has the unit of its series is divided by that. What is planted deep mostly shows in one
+        of them, which chance may never draw.
         """
         found = dict.fromkeys(node for leaf in self._leaves for node in self.of(leaf).values())
+        for leaf in self._leaves:
+            ratios = (self._well_formed(Call("div", (part, leaf))) for part in _wrapped(leaf))
+            found |= dict.fromkeys(form for form in ratios if form is not None)
         for operator in OPERATORS.values():
             if [argument.kind for argument in operator.arguments] == _TWO_AND_A_WINDOW:
                 for (x, y), window in product(combinations(self._leaves, 2), _WINDOWS):
@@ -59,12 +64,16 @@ class Neighborhood:
 
     def _of(self, node: Node) -> Mapping[str, Node]:
         """Return the canonical forms of all neighbors by their hashes, in a fixed order."""
-        found: dict[Node, None] = {}
-        for step in (self._literals, self._operators, self._series, self._without, self._around):
-            for made in step(node):
-                form = self._well_formed(made)
-                if form is not None and form != node:
-                    found[form] = None
+        steps = (self._literals, self._operators, self._series, self._without, self._around)
+        return self._forms(node, (made for step in steps for made in step(node)))
+
+    def _tuned(self, node: Node) -> Mapping[str, Node]:
+        """Return those neighbors that differ in one number."""
+        return self._forms(node, self._literals(node))
+
+    def _forms(self, node: Node, made: Iterable[Node]) -> Mapping[str, Node]:
+        forms = (self._well_formed(each) for each in made)
+        found = dict.fromkeys(form for form in forms if form is not None and form != node)
         return MappingProxyType({expression_hash(form): form for form in found})
 
     def _well_formed(self, made: Node) -> Node | None:

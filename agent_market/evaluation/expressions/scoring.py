@@ -129,6 +129,13 @@ class Scorer:
 
     def score_positions(self, positions: Double) -> Score:
         """Return the score of positions, as `positions` returns them."""
+        return self._measured(positions)[0]
+
+    def measure(self, values: FloatArray) -> tuple[Score, Double]:
+        """Return the score of values, and what each block earned: the sums of its t value."""
+        return self._measured(self.positions(values))
+
+    def _measured(self, positions: Double) -> tuple[Score, Double]:
         sums, moments = _sums(
             positions, self._outcomes, self._blocks, self._fold_of, len(self._known)
         )
@@ -137,9 +144,10 @@ class Scorer:
         ics = _coefficients(moments)
         t, plain_t = t_value(gls[:, 0]), t_value(sums[:, 0])
         if coverage < LEAST_COVERAGE or not math.isfinite(t) or np.isnan(ics).any():
-            return Score(*(math.nan,) * 5, coverage, (math.nan,) * len(ics))
+            nothing = Score(*(math.nan,) * 5, coverage, (math.nan,) * len(ics))
+            return nothing, np.zeros(self.n_blocks)
         ic = float(ics.mean())
-        return Score(
+        score = Score(
             ic,
             abs(ic / plain_t) if plain_t else math.nan,
             float(gls[:, 0].sum() / np.sqrt(gls[:, 1].sum() * gls[:, 2].sum())),
@@ -148,6 +156,7 @@ class Scorer:
             coverage,
             tuple(map(float, ics)),
         )
+        return score, gls[:, 0]
 
     def positions(self, values: FloatArray) -> Double:
         """Return u of the scored rows, NaN where there is none; shape (n_pairs, n_rows)."""

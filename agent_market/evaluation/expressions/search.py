@@ -18,11 +18,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field, ValidationError
 
 from agent_market.errors import ConfigError, StateCorrupt
@@ -45,7 +46,13 @@ STATE = "search.json"
 _TRIES = 20
 _ALIKE_IC = 0.002
 """Coefficients nearer than that, fold by fold, count as those of one behavior."""
-_FIRST_DRAWS = 3
+_ALIKE_EARNED = 0.9
+"""Correlation of what two expressions earn, block by block, from which on they share a niche."""
+_CROWD = 10
+"""A niche has at most that part of an island."""
+_TUNED = 40
+"""Niches whose numbers are tried first."""
+_FIRST_DRAWS = 4
 """Expressions drawn for each that the first generation keeps."""
 
 
@@ -69,7 +76,7 @@ class SearchSettings(Section):
     pressure: float = Field(default=3.0, ge=1)
     migration_generations: int = Field(default=8, ge=1)
     depth: int = Field(default=4, ge=1)
-    local: float = Field(default=0.3, ge=0, le=1)
+    local: float = Field(default=0.5, ge=0, le=1)
     climbing: float = Field(default=0.25, ge=0, le=1)
     complexity: float = Field(default=COMPLEXITY, ge=0)
 
@@ -94,9 +101,12 @@ class _State(Section):
 
 
 class _Member(NamedTuple):
+    """An expression alive; `earned` is what its blocks earned, in its own size."""
+
     node: Node
     trial: Trial
     fitness: float
+    earned: npt.NDArray[np.float32]
 
 
 class Search:
@@ -159,7 +169,7 @@ class Search:
         dealt = [small[int(place)] for place in self._rng.permutation(len(small))]
         streams = [
             itertools.chain(
-                dealt[k :: settings.n_islands][: size // 2],
+                dealt[k :: settings.n_islands][: size * 4 // 5],
                 self._made(self._sample_of_any_depth, size),
             )
             for k in range(settings.n_islands)
@@ -197,12 +207,21 @@ class Search:
         yield from _hashed(self._made(lambda: self._child(island), size))
 
     def _near(self, island: list[_Member]) -> Iterator[tuple[str, Node]]:
-        """Yield neighbors never scored before: all of the fittest, then those of the next."""
-        for member in island:
-            near = self._neighborhood.of(member.node).items()
-            new = [each for each in near if each[0] not in self._seen]
-            for place in self._rng.permutation(len(new)):
-                yield new[int(place)]
+        """Yield neighbors never scored before, those of the fittest first.
+
+        The numbers of the best of each niche come before all: an idea whose window is off by half
+        looks worse than a poorer one that is tuned. Then all neighbors, of each niche's best first.
+        """
+        leaders = [island[niche[0]] for niche in _niches(island)]
+        for member in leaders[:_TUNED]:
+            yield from self._new(self._neighborhood.tuned(member.node))
+        for member in (*leaders, *island):
+            yield from self._new(self._neighborhood.of(member.node))
+
+    def _new(self, near: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+        new = [each for each in near.items() if each[0] not in self._seen]
+        for place in self._rng.permutation(len(new)):
+            yield new[int(place)]
 
     def _local_share(self) -> float:
         """Return the share of neighbors: all of them in the end, which is for climbing."""
@@ -254,7 +273,12 @@ class Search:
         return island[int(place)].node
 
     def _member(self, node: Node, trial: Trial) -> _Member:
-        return _Member(node, trial, fitness(trial, node, self._settings.complexity))
+        earned = self._campaign.earned(trial)
+        earned = earned - earned.mean()
+        size = float(np.sqrt(earned @ earned)) or 1.0
+        return _Member(
+            node, trial, fitness(trial, node, self._settings.complexity), earned / np.float32(size)
+        )
 
     def _store(self) -> None:
         state = _State(
@@ -285,9 +309,10 @@ def _hashed(nodes: Iterable[Node]) -> Iterator[tuple[str, Node]]:
 
 
 def _survivors(members: list[_Member], size: int) -> list[_Member]:
-    """Return the fittest, in order: one of a behavior, and few that differ in numbers alone.
+    """Return the fittest, in order: one of a behavior, few of one form or one niche.
 
-    Else an island fills with one formula in all its windows, and has nothing left to cross.
+    Else an island fills with one formula in all its windows and disguises, and has nothing left to
+    cross.
     """
     behaviors: set[tuple[int, ...] | str] = set()
     forms: Counter[str] = Counter()
@@ -299,9 +324,21 @@ def _survivors(members: list[_Member], size: int) -> list[_Member]:
         behaviors.add(behavior)
         forms[form] += 1
         kept.append(member)
-        if len(kept) == size:
-            break
-    return kept
+    places = [place for niche in _niches(kept) for place in niche[: max(2, size // _CROWD)]]
+    return [kept[place] for place in sorted(places)[:size]]
+
+
+def _niches(members: Sequence[_Member]) -> list[list[int]]:
+    """Return the places of members that earn alike, by the best of them; members are in order."""
+    if not members:
+        return []
+    earned = np.stack([member.earned for member in members])
+    is_alike = np.abs(earned @ earned.T) > _ALIKE_EARNED
+    niches: dict[int, list[int]] = {}
+    for place in range(len(members)):
+        leader = next((each for each in niches if is_alike[each, place]), place)
+        niches.setdefault(leader, []).append(place)
+    return list(niches.values())
 
 
 def _behavior(trial: Trial) -> tuple[int, ...] | str:

@@ -60,6 +60,10 @@ class Stage:
         """Yield the score of each expression."""
         return map(self.scorer.score, self.values(nodes))
 
+    def measures(self, nodes: Sequence[Node]) -> Iterator[tuple[Score, Double]]:
+        """Yield the score of each expression, and what each block earned."""
+        return map(self.scorer.measure, self.values(nodes))
+
     def positions(self, node: Node) -> Double:
         """Return the positions of an expression, of shape (n_pairs, stop)."""
         return self.scorer.positions(next(self.values([node])))

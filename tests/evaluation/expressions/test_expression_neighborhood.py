@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent_market.evaluation.expressions.campaign import form_of
 from agent_market.evaluation.expressions.neighborhood import Neighborhood
 from agent_market.expressions import (
     ExpressionBounds,
@@ -73,3 +74,26 @@ def test_two_neighborhoods_give_the_same_neighbors_in_the_same_order() -> None:
 
 def test_a_single_series_has_neighbors_too() -> None:
     assert {"tanh(returns)", "ts_mean(returns, 24)", "demean(returns)"} <= neighbors("returns")
+
+
+def test_tuning_changes_one_number_and_nothing_else() -> None:
+    node = canonical_form(parse_expression(START, SCOPE))
+    near = Neighborhood(SCOPE)
+    tuned = near.tuned(node)
+    assert set(tuned) < set(near.of(node))
+    assert {form_of(format_expression(each)) for each in tuned.values()} == {form_of(START)}
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "ts_zscore(close, 24)",
+        "zscore(ts_zscore(close, 24))",
+        "ts_corr(close, volume, 96)",
+        "delta(close, 6) / close",  # what has a unit is divided by its series
+        "zscore(delta(close, 6) / close)",
+        "ts_std(volume, 24) / volume",
+    ],
+)
+def test_the_small_expressions_are_all_there(formula: str) -> None:
+    assert canonical_form(parse_expression(formula, SCOPE)) in Neighborhood(SCOPE).shallow()

@@ -11,7 +11,7 @@ from agent_market.evaluation.expressions.campaign import Campaign
 from agent_market.evaluation.expressions.layout import layout_of
 from agent_market.evaluation.expressions.neighborhood import Neighborhood
 from agent_market.evaluation.expressions.planting import plant_expression
-from agent_market.evaluation.expressions.search import STATE, Search, SearchSettings
+from agent_market.evaluation.expressions.search import STATE, Search, SearchSettings, _niches
 from agent_market.evaluation.expressions.vault import open_vault
 from agent_market.expressions import ExpressionBounds, parse_expression
 from agent_market.expressions.panel import Panel
@@ -49,12 +49,14 @@ def test_another_seed_searches_elsewhere(tmp_path: Path) -> None:
 def test_every_evaluation_is_another_expression_and_all_are_counted(tmp_path: Path) -> None:
     campaign, search, progress = searched(tmp_path, make_walk(2))
     assert len(campaign.trials) == search.n_evaluations == SETTINGS.max_evaluations
-    assert [each.n_evaluations for each in progress] == [180, 240, 300]
+    assert [each.n_evaluations for each in progress] == [240, 300]
     assert progress[-1].best == search.best
 
 
-def test_scores_of_the_best_never_fall(tmp_path: Path) -> None:
-    _, _, progress = searched(tmp_path, make_walk(3))
+def test_the_best_is_bettered_where_there_is_something(tmp_path: Path) -> None:
+    truth = parse_expression("-demean(ts_zscore(ts_mean(close, 3), 12))")
+    settings = SETTINGS.model_copy(update={"max_evaluations": 600})
+    _, _, progress = searched(tmp_path, plant_expression(make_walk(3), truth, 0.15), settings)
     bounds = [each.best.score.shrunk_ic for each in progress if each.best is not None]
     assert bounds[-1] > bounds[0]
 
@@ -111,6 +113,15 @@ def test_climbing_tries_all_neighbors_of_the_best_before_those_of_another(tmp_pa
     assert search.best is not None
     near = Neighborhood(campaign.scope).of(campaign.parse(search.best.formula))
     assert set(near) <= set(campaign.trials)
+
+
+def test_no_island_is_full_of_what_earns_on_the_same_days(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"max_evaluations": 600})
+    _, search, _ = searched(tmp_path, make_walk(3), settings)
+    for island in search._islands:
+        niches = _niches(island)
+        assert len(niches) >= 8
+        assert max(map(len, niches)) <= 3, "a tenth of the island"
 
 
 def test_a_search_ends_where_there_is_nothing_new(tmp_path: Path) -> None:
