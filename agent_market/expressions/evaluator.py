@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from agent_market.market.candles import timeframe_seconds
 
 MEMORY_BYTES = 1 << 30
 _VALUES_A_THREAD = 32_768  # fewer are computed sooner than handed over
+_LARGE_PIECES = 0.75  # share of the rows that the threads begin with
 
 
 class _Part(NamedTuple):
@@ -236,23 +238,26 @@ class Evaluator:
         return partial(aggregate, AGGREGATION[node.name], series, grid.ratio, grid.offset)
 
     def fill(self, kernel: Callable[..., None], out: FloatArray, first: int) -> None:
-        """Run a kernel over the rows from `first` on, shared among the threads."""
+        """Run a kernel over the rows from `first` on, shared among the threads.
+
+        Each takes a piece as it comes free: where a core is busy with something else, the others
+        do not wait for it.
+        """
         last = out.shape[1]
         shares = min(self._threads, (last - first) * out.shape[0] // _VALUES_A_THREAD)
         if self._pool is None or shares < 2:
             kernel(out, first, last)
             return
-        cuts = [first + (last - first) * k // shares for k in range(shares + 1)]
-        others = [
-            self._pool.submit(kernel, out, start, stop)
-            for start, stop in itertools.pairwise(cuts[1:])
-        ]
+        cuts = [first + int((last - first) * share) for share in _cuts(shares)]
+        pieces = deque(itertools.pairwise(cuts))
+        others = [self._pool.submit(_take_pieces, pieces, kernel, out) for _ in range(shares - 1)]
         try:
-            kernel(out, *cuts[:2])
+            _take_pieces(pieces, kernel, out)
         finally:
-            wait(others)
-        for share in others:
-            share.result()
+            begun = [other for other in others if not other.cancel()]
+            wait(begun)
+        for other in begun:
+            other.result()
 
     def shape(self, part: _Part) -> tuple[int, int]:
         """Return the shape of a part's values."""
@@ -337,6 +342,24 @@ def _window(node: Call) -> int:
         if argument.kind is Kind.WINDOW and isinstance(arg, Constant):
             return int(arg.value)
     return 0
+
+
+def _cuts(shares: int) -> list[float]:
+    """Return where pieces of all the rows end: a large one a thread, then a small one."""
+    large = [_LARGE_PIECES * k / shares for k in range(shares)]
+    small = [_LARGE_PIECES + (1 - _LARGE_PIECES) * k / shares for k in range(shares)]
+    return [*large, *small, 1.0]
+
+
+def _take_pieces(
+    pieces: deque[tuple[int, int]], kernel: Callable[..., None], out: FloatArray
+) -> None:
+    while pieces:
+        try:
+            piece = pieces.popleft()
+        except IndexError:  # another thread took the last one
+            return
+        kernel(out, *piece)
 
 
 def _fill(value: float, out: FloatArray, first: int, last: int) -> None:
