@@ -25,7 +25,7 @@ from agent_market.rl.policies.policy import Features, Policy, PolicySettings
 from agent_market.rl.policies.problem import Choices, TradingProblem
 from agent_market.rl.rules import TradingRules
 
-BLOCK = 64  # rows chosen for at a time
+BLOCK = 512  # rows chosen for at a time
 
 
 class Sb3Settings(PolicySettings):
