@@ -31,13 +31,14 @@ class PlantedAlphaSettings(Section):
     """Strength of each signal that the simulator plants, as an information coefficient, 0..0.5.
 
     The coefficient is the correlation of the signal at a candle's close with the return over the
-    signal's own horizon: 15 minutes for `order_flow`, an hour for `regime` and `news`. 0 plants
-    nothing. `docs/simulator.md` describes the signals.
+    signal's own horizon: 15 minutes for `order_flow`, an hour for `regime` and `news`, 8 hours for
+    `crowding`. 0 plants nothing. `docs/simulator.md` describes the signals.
     """
 
     order_flow: float = Field(default=0.18, ge=0, le=0.5)
     regime: float = Field(default=0.15, ge=0, le=0.5)
     news: float = Field(default=0.05, ge=0, le=0.5)
+    crowding: float = Field(default=0.0, ge=0, le=0.5)
 
 
 class SimulatorSettings(Section):

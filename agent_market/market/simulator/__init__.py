@@ -4,6 +4,7 @@
 """
 
 from agent_market.market.simulator.alpha import (
+    CROWDING,
     OWN_HORIZON,
     SIGNALS,
     Drifts,
@@ -18,6 +19,7 @@ from agent_market.market.simulator.process import HORIZONS
 from agent_market.market.simulator.storage import write_market
 
 __all__ = [
+    "CROWDING",
     "HORIZONS",
     "OWN_HORIZON",
     "SIGNALS",

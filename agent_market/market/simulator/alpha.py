@@ -7,7 +7,8 @@ In units of the pair's volatility a minute, minute j returns
 with unit-variance signals: s order flow, q m regime times momentum, n news; v the stochastic
 volatility without the regime's level g. The signals are first-order autoregressive and
 uncorrelated with one another (q is +1 or -1 with equal weight), and v is independent of them, so
-every covariance that the information coefficient needs is a geometric sum.
+every covariance that the information coefficient needs is a geometric sum. Crowding, minus the
+premium that funding follows, is a fourth one, planted on request only.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ import numpy as np
 
 from agent_market.errors import ConfigError
 from agent_market.market.simulator import process
+from agent_market.market.simulator.crowd import CROWDING_DECAY
 from agent_market.market.simulator.streams import FloatArray
 from agent_market.settings import SimulatorSettings
 
 SIGNALS = ("order_flow", "regime", "news")
-OWN_HORIZON = {"order_flow": 3, "regime": 12, "news": 12}
+CROWDING = "crowding"
+_PLANTABLE = (*SIGNALS, CROWDING)
+OWN_HORIZON = {"order_flow": 3, "regime": 12, "news": 12, CROWDING: 96}
 _DECAY = {
     "order_flow": process.FLOW_DECAY,
     "regime": process.REGIME_DECAY * process.MOMENTUM_DECAY,
     "news": process.NEWS_DECAY,
+    CROWDING: CROWDING_DECAY,
 }
 _ROUNDS = 500
 _TOLERANCE = 1e-12
@@ -40,6 +45,7 @@ class Drifts:
     order_flow: float = 0.0
     regime: float = 0.0
     news: float = 0.0
+    crowding: float = 0.0
 
     def of(self, signal: str) -> float:
         """Return the drift of one signal."""
@@ -56,14 +62,14 @@ def find_drifts(settings: SimulatorSettings) -> Drifts:
     """
     if settings.no_alpha:
         return Drifts()
-    aim = {signal: float(getattr(settings.alpha, signal)) for signal in SIGNALS}
+    aim = {signal: float(getattr(settings.alpha, signal)) for signal in _PLANTABLE}
     drifts = Drifts()
     for _ in range(_ROUNDS):
         found = {
             signal: aim[signal] / _coefficient_of_unit_drift(signal, OWN_HORIZON[signal], drifts)
-            for signal in SIGNALS
+            for signal in _PLANTABLE
         }
-        change = max(abs(found[signal] - drifts.of(signal)) for signal in SIGNALS)
+        change = max(abs(found[signal] - drifts.of(signal)) for signal in _PLANTABLE)
         drifts = Drifts(**found)
         if change < _TOLERANCE:
             return drifts
@@ -79,7 +85,7 @@ def information_coefficient(signal: str, horizon: int, drifts: Drifts) -> float:
     Parameters
     ----------
     signal : str
-        One of `SIGNALS`.
+        One of `SIGNALS`, or `CROWDING`.
     horizon : int
         Of the forward return, in 5-minute candles.
     drifts : Drifts
@@ -100,7 +106,7 @@ def combined_coefficient(horizon: int, drifts: Drifts) -> float:
     The signals are uncorrelated, so its square is the sum of theirs. Nothing linear in them
     predicts better.
     """
-    return math.hypot(*(information_coefficient(name, horizon, drifts) for name in SIGNALS))
+    return math.hypot(*(information_coefficient(name, horizon, drifts) for name in _PLANTABLE))
 
 
 def _coefficient_of_unit_drift(signal: str, horizon: int, drifts: Drifts) -> float:
@@ -130,7 +136,7 @@ def _return_variance(minutes: int, drifts: Drifts) -> float:
     lags = np.arange(minutes, dtype=np.float64)
     pairs = np.where(lags == 0, 1.0, 2.0) * (minutes - lags)
     product = _volatility_product(lags)
-    own = sum(drifts.of(name) ** 2 * _DECAY[name] ** lags for name in SIGNALS)
+    own = sum(drifts.of(name) ** 2 * _DECAY[name] ** lags for name in _PLANTABLE)
     later = lags[1:]
     echo = (
         product[1:] * drifts.order_flow * _flow_echo(later)

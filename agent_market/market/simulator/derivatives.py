@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from agent_market.market.simulator import process
+from agent_market.market.simulator.crowd import SETTLEMENT_MINUTES, premium_of
 from agent_market.market.simulator.frames import candle_closes, every
 from agent_market.market.simulator.minutes import PairMarket
 from agent_market.market.simulator.streams import (
@@ -18,9 +19,8 @@ from agent_market.market.simulator.streams import (
 )
 
 _MINUTE_MS = 60_000
-_SETTLEMENT_MINUTES = 8 * 60
 _BASE_RATE, _RATE_SD, _RATE_CAP = 1e-4, 8e-5, 3e-3
-_RATE_DECAY = decay_of(9)  # settlements
+_CROWDED_SPREAD = 4.0  # of the premium's share in the rate, where crowding is planted
 _OPEN_INTEREST_TURNOVER = 0.5
 _OPEN_INTEREST_SD = 0.15
 _OPEN_INTEREST_DECAY = decay_of(10 * process.DAY / process.CANDLE)
@@ -35,12 +35,15 @@ _MOST_LIQUIDATED = 0.2  # of a minute's volume on the same side
 def funding_of(pair: PairMarket, seed: int) -> pd.DataFrame:
     """Return 8-hourly funding in Freqtrade's layout: the rate stands in `open`.
 
-    The rate of a settlement follows a slow premium and the return of the 8 hours before it.
+    The rate of a settlement follows a slow premium and the return of the 8 hours before it. Where
+    the premium predicts, it is `_CROWDED_SPREAD` times as large.
     """
-    dates = every(pair, _SETTLEMENT_MINUTES)
-    premium = stationary(stream(seed, pair.profile.pair, "funding"), len(dates), _RATE_DECAY)
-    before = pair.bars.open[::_SETTLEMENT_MINUTES]
-    width = pair.profile.minute_volatility * _SETTLEMENT_MINUTES**0.5
+    dates = every(pair, SETTLEMENT_MINUTES)
+    premium = premium_of(seed, pair.profile.pair, len(dates))
+    if pair.is_crowded:
+        premium = _CROWDED_SPREAD * premium
+    before = pair.bars.open[::SETTLEMENT_MINUTES]
+    width = pair.profile.minute_volatility * SETTLEMENT_MINUTES**0.5
     past_return = np.diff(np.log(before), prepend=np.log(before[0])) / width
     rate = _BASE_RATE + _RATE_SD * (0.8 * premium + 0.6 * past_return)
     rounded = np.round(np.clip(rate, -_RATE_CAP, _RATE_CAP), 8)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from agent_market.errors import DataError
 from agent_market.market.simulator import process
-from agent_market.market.simulator.alpha import SIGNALS, Drifts, find_drifts
+from agent_market.market.simulator.alpha import CROWDING, SIGNALS, Drifts, find_drifts
 from agent_market.market.simulator.common import CommonState, draw_common
 from agent_market.market.simulator.minutes import PairMarket, simulate_pair
 from agent_market.market.simulator.pairs import PairProfile, find_profiles
@@ -94,7 +94,7 @@ def signal_of(pair: PairMarket, signal: str) -> FloatArray:
     ----------
     pair : PairMarket
         Of the market.
-    signal : {"order_flow", "regime", "news"}
+    signal : {"order_flow", "regime", "news", "crowding"}
         Which one.
 
     Returns
@@ -106,9 +106,10 @@ def signal_of(pair: PairMarket, signal: str) -> FloatArray:
     -----
     Information time: row t uses minutes up to the close of candle t.
     """
-    if signal not in SIGNALS:
-        raise DataError(f"no planted signal {signal!r}; there are {', '.join(SIGNALS)}")
-    values: FloatArray = getattr(pair.signals, signal)
+    if signal not in (*SIGNALS, CROWDING):
+        known = ", ".join((*SIGNALS, CROWDING))
+        raise DataError(f"no planted signal {signal!r}; there are {known}")
+    values: FloatArray = pair.crowding if signal == CROWDING else getattr(pair.signals, signal)
     return values[process.CANDLE - 1 :: process.CANDLE]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from agent_market.market.simulator import process
 from agent_market.market.simulator.alpha import Drifts
 from agent_market.market.simulator.common import CommonState, draw_jumps
+from agent_market.market.simulator.crowd import crowding_of
 from agent_market.market.simulator.headlines import Headlines, draw_headlines
 from agent_market.market.simulator.pairs import PairProfile
 from agent_market.market.simulator.streams import (
@@ -75,6 +76,10 @@ class PairMarket:
         What predicts the next minutes.
     headlines : Headlines
         The pair's own; market-wide ones stand in the common state.
+    crowding : ndarray of shape (n_minutes,)
+        Minus the premium of the last settlement, unit variance.
+    is_crowded : bool
+        Whether it predicts.
     """
 
     profile: PairProfile
@@ -84,6 +89,8 @@ class PairMarket:
     volatility: FloatArray
     signals: Signals
     headlines: Headlines
+    crowding: FloatArray
+    is_crowded: bool
 
     def __len__(self) -> int:
         return len(self.shock)
@@ -106,11 +113,12 @@ def simulate_pair(
     flow = _draw_flow(seed, owner, shock)
     headlines = draw_headlines(seed, owner, n_minutes, process.OWN_HEADLINES_PER_DAY)
     signals = _signals(seed, owner, common, shock, flow, headlines)
+    crowding = crowding_of(seed, owner, n_minutes)
     base = _draw_base_volatility(seed, owner, common)
     level = np.where(common.is_trend, process.regime_levels()[1], process.regime_levels()[0])
     moves = (
         base * level * shock
-        + base * _drift(signals, drifts)
+        + base * (_drift(signals, drifts) + drifts.crowding * shifted(crowding))
         + common.jumps
         + draw_jumps(seed, owner, n_minutes, process.OWN_JUMPS_PER_DAY)
         + process.NEWS_JUMP * _news(common, headlines, n_minutes, "event_ms")
@@ -118,7 +126,17 @@ def simulate_pair(
     volatility = base * level * profile.minute_volatility
     volume = _draw_volume(seed, profile, base * level, shock)
     bars = _make_bars(seed, profile, moves * profile.minute_volatility, volatility, flow, volume)
-    return PairMarket(profile, start_ms, bars, shock, volatility, signals, headlines)
+    return PairMarket(
+        profile=profile,
+        start_ms=start_ms,
+        bars=bars,
+        shock=shock,
+        volatility=volatility,
+        signals=signals,
+        headlines=headlines,
+        crowding=crowding,
+        is_crowded=drifts.crowding != 0,
+    )
 
 
 def _draw_shock(seed: int, common: CommonState, profile: PairProfile) -> FloatArray:

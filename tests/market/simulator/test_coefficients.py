@@ -11,6 +11,7 @@ import pytest
 
 from agent_market.errors import ConfigError
 from agent_market.market.simulator import (
+    CROWDING,
     HORIZONS,
     OWN_HORIZON,
     SIGNALS,
@@ -23,6 +24,7 @@ from agent_market.market.simulator import (
     signal_of,
     simulate,
 )
+from agent_market.market.simulator.derivatives import funding_of
 from agent_market.settings import PlantedAlphaSettings, SimulatorSettings
 
 SEEDS = range(12)
@@ -144,3 +146,27 @@ def test_that_each_signal_alone_may_have_the_largest_strength(signal: str) -> No
     drifts = find_drifts(SimulatorSettings(alpha=alone))
     found = information_coefficient(signal, OWN_HORIZON[signal], drifts)
     assert found == pytest.approx(0.5, abs=1e-9)
+
+
+def test_that_a_crowd_is_planted_on_request_with_the_documented_coefficient() -> None:
+    alpha = PlantedAlphaSettings(order_flow=0, regime=0, news=0, crowding=0.3)
+    found = []
+    for seed in SEEDS:
+        settings = SimulatorSettings(seed=seed, days=DAYS, pairs=(PAIR,), alpha=alpha)
+        pair = simulate(settings).pairs[PAIR]
+        close = candles_of(pair, "5m")["close"].to_numpy()
+        found.append(measure(signal_of(pair, CROWDING), close, OWN_HORIZON[CROWDING]))
+    error = np.std(found, ddof=1) / len(found) ** 0.5
+    assert error < 0.03
+    assert abs(np.mean(found) - 0.3) < TOLERATED_Z * error
+
+
+def test_that_without_it_funding_predicts_nothing_and_the_market_is_as_it_was() -> None:
+    plain = simulate(SimulatorSettings(seed=3, days=20, pairs=(PAIR,))).pairs[PAIR]
+    alpha = PlantedAlphaSettings(crowding=0.3)
+    crowded = simulate(SimulatorSettings(seed=3, days=20, pairs=(PAIR,), alpha=alpha)).pairs[PAIR]
+    assert not plain.is_crowded
+    np.testing.assert_array_equal(plain.crowding, crowded.crowding)
+    np.testing.assert_array_equal(plain.shock, crowded.shock)
+    rates = [funding_of(pair, 3)["open"] for pair in (plain, crowded)]
+    assert rates[1].std() > 2 * rates[0].std()
