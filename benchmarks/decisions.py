@@ -54,6 +54,7 @@ MODEL, STRATEGY, RULES = "CatboostRegressor", "HybridMultiMode", "HybridRulesOnl
 BIAS_MODEL, BIAS_CANDLES = "FastLightGBMRegressor", 48
 LABEL = "&-forward_return"
 BEFORE, AFTER = timedelta(minutes=60), timedelta(minutes=120)
+LAST_OF_HOUR = 55  # minute at which an hour's last candle opens
 SEED = 7
 _RESULT = Path(__file__).parent / "results" / "decisions.json"
 
@@ -96,10 +97,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="decisions_") as own:
         folder = (asked.keep or Path(own)).resolve()
         place = Place(folder, datadir, asked.timerange, asked.pairs, asked.workers)
+        done: dict[str, Path] = {}
         with launch_replay(datadir) as replay:
-            done = dict(run_all(place, replay.url))
-        result = describe(done, asked)
-    write_json(asked.output, result)
+            for name, path in run_all(place, replay.url):
+                done[name] = path
+                result = describe(done, asked)
+                write_json(asked.output, result)  # what is done is kept if the rest takes too long
     for line in lines(result):
         print(line)
     print(f"written to {asked.output}")
@@ -176,7 +179,7 @@ def run_all(place: Place, url: str) -> Iterator[tuple[str, Path]]:
 
 
 def write_bias(place: Place, url: str) -> None:
-    """Write the biases of a second model, each visible from the close of its candle on.
+    """Write the biases of a second model, one an hour, each visible from its candle's close on.
 
     The model predicts `BIAS_CANDLES` ahead; its windows are FreqAI's, so every prediction is of a
     model whose training rows, labels included, end before it.
@@ -190,7 +193,8 @@ def write_bias(place: Place, url: str) -> None:
     other = Variant("model of the bias", STRATEGY, deep_merge(freqai, no_trade))
     place.backtest(other, url, BIAS_MODEL)
     predictions = stored_predictions(place, "bias")
-    settings = BiasSettings()
+    predictions = predictions[predictions["date"].dt.minute == LAST_OF_HOUR]
+    settings = BiasSettings(lifetime_minutes=65)  # the next one comes in time
     biases = biases_of(view_of_predictions(predictions, settings), BIAS_MODEL, "5m", settings)
     part = target.with_suffix(".part")
     record_advice(part, [(bias.created_at, bias) for bias in biases])
@@ -247,25 +251,21 @@ def write_event_mode(place: Place) -> None:
 
 def describe(done: Mapping[str, Path], asked: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of each variant, and of each against one that has one thing less."""
-    evidence = {
-        name: read_evidence(path, {}, None, pd.Timestamp.now("UTC")) for name, path in done.items()
-    }
-    names = [variant.name for variant in variants(Path())]
-    off, prediction, bias, event, every = names
-    steps = [
-        (off, prediction),
-        (prediction, bias),
-        (bias, event),
-        (off, event),
-        (every, prediction),
-    ]
-    found = [(pair, compare(evidence[pair[0]], evidence[pair[1]], SEED)) for pair in steps]
+    now = pd.Timestamp.now("UTC")
+    evidence = {name: read_evidence(path, {}, None, now) for name, path in done.items()}
+    off, prediction, bias, event, every = (variant.name for variant in variants(Path()))
+    steps = [(off, prediction), (prediction, bias), (bias, event), (off, event)]
+    steps.append((every, prediction))
+    compared = [pair for pair in steps if set(pair) <= set(done)]
     return {
         "what": f"{FOLDER}, {', '.join(asked.pairs)}, {asked.timerange}, {MODEL}",
         "bias": f"{BIAS_MODEL}, {BIAS_CANDLES} candles ahead",
-        "days": found[0][1].days,
         "variants": [{"name": name, **figures(path)} for name, path in done.items()],
-        "comparisons": [{"first": a, "second": b, **plain(each)} for (a, b), each in found],
+        "comparisons": [
+            {"first": first, "second": second, **plain(found)}
+            for first, second in compared
+            for found in [compare(evidence[first], evidence[second], SEED)]
+        ],
     }
 
 
