@@ -269,6 +269,7 @@ class DefensiveMode(ModeRule):
     max_leverage: float = Field(default=1.0, ge=1, le=125)
     stop_bps: float | None = Field(default=100.0, gt=0)
     cooldown_candles: int = Field(default=24, ge=0)
+    engine: Literal["macro", "intraday"] = "macro"
 
 
 class LongShotMode(ModeRule):
@@ -362,7 +363,8 @@ class RiskSettings(Section):
     thin_volume : quote currency traded a candle below which there is no leverage.
     max_volume_share : of the quote currency traded a candle that a position may be.
     max_funding_bps : a settlement that a new trade may have to pay.
-    macro_share, intraday_share : of equity that the stakes of each engine's modes may take.
+    macro_share, intraday_share : of equity that the stakes of each engine's modes may take; the
+        parameter store may lower them.
     long_shot_budget : share of equity that open and lost stakes of `long_shot` may take together.
     kill_switch_file : while it exists nothing is entered; None: `KILL` in the state directory.
     """
