@@ -20,8 +20,8 @@ def rounds_section(rounds: Mapping[str, Any]) -> str:
     Parameters
     ----------
     rounds : mapping
-        `features`, `acceptance` and `vault` (None while it is sealed): what the steps of the flow
-        keep of themselves. `rounds`: for each round `proposed`, `found` (the records of the
+        `features`, `acceptance` and `vault` (None if the run did not open it): what these steps
+        of the flow keep. `rounds`: for each round `proposed`, `found` (the records of the
         expressions that the scores alone would accept) and `backtest`. `accepted`: the records of
         the pool.
     """
@@ -137,7 +137,7 @@ def _accepted(facts: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) ->
 
 def _vault(facts: Mapping[str, Any] | None) -> str:
     if facts is None:
-        return "<h3>Vault</h3><p>Sealed: no figure of its rows was looked at.</p>"
+        return "<h3>Vault</h3><p>This run did not open it.</p>"
     if not facts["expressions"]:
         return "<h3>Vault</h3><p>Opened; there was no expression to score.</p>"
     pool = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,13 +50,15 @@ def publish_summary(setup: Setup, manifest: Manifest) -> None:
     publish(Path(manifest.facts["summary"]), setup.settings.flow.summary_path)
 
 
-def write_html_report(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
-    """Write `report.html` in the run's folder."""
+def write_html_report(
+    setup: Setup, upstream: Upstream, place: Workplace, rounds: Mapping[str, Any] | None = None
+) -> StepOutput:
+    """Write `report.html` in the run's folder, with what its rounds came to, if there were any."""
     from agent_market.evaluation import write_report
 
     path = place.folder / "report.html"
     summary = read_json(Path(upstream["summarize"].facts["summary"]))
-    write_report(summary, backtest_artifacts(setup, upstream["backtest"]), path)
+    write_report(summary, backtest_artifacts(setup, upstream["backtest"]), path, rounds=rounds)
     return StepOutput([path], {"report": str(path)})
 
 

@@ -14,7 +14,7 @@ from agent_market.flow.policies import policy_step
 from agent_market.flow.prepare_data import DATA
 from agent_market.flow.propose import FEATURES, VAULT, acceptance
 from agent_market.flow.publish_bias import BIAS
-from agent_market.flow.rounds import final_backtest, round_steps
+from agent_market.flow.rounds import final_backtest, final_report, round_steps
 from agent_market.flow.run_backtest import BACKTEST
 from agent_market.flow.setup import Request, Setup
 from agent_market.flow.steps import Step
@@ -43,7 +43,8 @@ def steps_of(request: Request) -> dict[str, Step]:
         own = {step.name: step for step in (DATA, policies, BACKTEST, SUMMARIZE, BIAS, REPORT)}
         return {name: own[name] for name in request.step_names}
     rounds = [step for number in range(1, request.rounds + 1) for step in round_steps(number)]
-    last = (acceptance(request.rounds), policies, final_backtest(), SUMMARIZE, BIAS, REPORT, VAULT)
+    report = final_report(request.rounds, vault=request.open_vault)
+    last = (acceptance(request.rounds), policies, final_backtest(), SUMMARIZE, BIAS, VAULT, report)
     steps = {step.name: step for step in (DATA, FEATURES, *rounds, *last)}
     return {name: steps[name] for name in request.step_names}
 

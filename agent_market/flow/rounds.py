@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from agent_market.flow.development import NOWHERE, development_setup
-from agent_market.flow.evaluate import SUMMARIZE, summarize_of
+from agent_market.flow.evaluate import (
+    REPORT,
+    SUMMARIZE,
+    evaluation_inputs,
+    summarize_of,
+    write_html_report,
+)
 from agent_market.flow.inputs import Inputs
 from agent_market.flow.propose import propose_step
 from agent_market.flow.run_backtest import BACKTEST, backtest_inputs, run_backtest
 from agent_market.flow.setup import Setup
 from agent_market.flow.steps import Step, StepOutput, Upstream, Workplace
+from agent_market.store import read_json
 
 
 def round_steps(number: int) -> tuple[Step, Step, Step]:
@@ -50,3 +58,45 @@ def round_steps(number: int) -> tuple[Step, Step, Step]:
 def final_backtest() -> Step:
     """Return the backtest of the time range, which comes after features and expressions."""
     return replace(BACKTEST, needs=("data", "features", "expressions"))
+
+
+def final_report(rounds: int, *, vault: bool) -> Step:
+    """Return the report of the time range, which tells of the rounds too."""
+    numbers = range(1, rounds + 1)
+    told = [f"{name}.{number}" for number in numbers for name in ("expressions", "summarize")]
+    opened = ("vault",) if vault else ()
+
+    def inputs(setup: Setup, upstream: Upstream) -> Inputs:
+        keys = {name: manifest.key for name, manifest in upstream.items()}
+        return replace(evaluation_inputs(setup, upstream), upstream=keys)
+
+    def execute(setup: Setup, upstream: Upstream, place: Workplace) -> StepOutput:
+        return write_html_report(setup, upstream, place, _told(numbers, upstream))
+
+    needs = (*REPORT.needs, "features", *told, "expressions", *opened)
+    return replace(REPORT, needs=needs, inputs=inputs, execute=execute)
+
+
+def _told(numbers: range, upstream: Upstream) -> dict[str, Any]:
+    """Return what the report tells of the rounds."""
+    facts = {name: manifest.facts for name, manifest in upstream.items()}
+    rounds = [
+        {
+            "proposed": facts[f"expressions.{number}"],
+            "found": _expressions(facts[f"expressions.{number}"]["expressions"]),
+            "backtest": facts[f"summarize.{number}"],
+        }
+        for number in numbers
+    ]
+    return {
+        "features": facts["features"],
+        "rounds": rounds,
+        "acceptance": facts["expressions"],
+        "accepted": _expressions(facts["expressions"]["expressions"]),
+        "vault": facts.get("vault"),
+    }
+
+
+def _expressions(path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read_json(Path(path))["expressions"]
+    return found

@@ -58,7 +58,8 @@ class Request(BaseModel):
         """Every step of such a run, in order; those of a round end with its number."""
         policies = (RL_NAME,) if self.rl else ()
         bias = (BIAS_NAME,) if self.loop else ()
-        last = ("backtest", "summarize", *bias, "report")
+        vault = ("vault",) if self.rounds and self.open_vault else ()
+        last = ("backtest", "summarize", *bias, *vault, "report")
         if not self.rounds:
             return ("data", *policies, *last)
         rounds = [
@@ -66,9 +67,7 @@ class Request(BaseModel):
             for number in range(1, self.rounds + 1)
             for name in ("expressions", "backtest", "summarize")
         ]
-        vault = ("vault",) if self.open_vault else ()
-        found = ("data", "features", *rounds, "expressions")
-        return (*found, *policies, *last, *vault)
+        return ("data", "features", *rounds, "expressions", *policies, *last)
 
     @property
     def selected(self) -> tuple[str, ...]:

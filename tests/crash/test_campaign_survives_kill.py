@@ -27,7 +27,7 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     root = tmp_path_factory.mktemp("undisturbed") / "p"
-    project = campaign_project(root, evaluations=600, feature_trials=1)
+    project = campaign_project(root, evaluations=300, feature_trials=1)
     write_reverting_market(project.datadir)
     result = project.flow(*RUN, seconds=560)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -96,7 +96,7 @@ def test_that_what_was_accepted_and_the_vault_stand_with_their_figures() -> None
 def test_that_a_sealed_vault_and_an_empty_pool_are_told() -> None:
     nothing = {"candidates": 0, "trials": 158, "accepted": 0}
     html = rounds_section(_rounds(vault=None, acceptance=nothing, accepted=[]))
-    assert "Sealed: no figure of its rows was looked at." in _text(html)
+    assert "Vault This run did not open it." in _text(html)
     assert "0 candidates of 158 trials were decided upon; 0 accepted" in _text(html)
     empty = {"trials": 158, "pooled_ic": None, "pooled_t": None, "expressions": []}
     assert "there was no expression to score" in _text(rounds_section(_rounds(vault=empty)))

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from agent_market.errors import ConfigError
+from agent_market.errors import ConfigError, GateRejected
 from agent_market.expressions.accepted import read_accepted
 from agent_market.features import read_feature_set
+from agent_market.flow.agent_tasks import AgentTask
 from agent_market.flow.data_needs import data_needs
 from agent_market.flow.development import development_setup, search_end
 from agent_market.flow.outputs import OutputStore
 from agent_market.flow.plan import make_plan, steps_of
 from agent_market.flow.setup import Request, Setup, resolve
+from agent_market.store import read_json
+from agents.campaign_rounds import propose
 from tests.campaign_project import (
     HISTORY_DAYS,
     SEARCH_END,
@@ -58,7 +62,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         good = answering(GOOD) if len(served.requests) == 1 else sending([b""], status=503)
         good(handler)
 
-    project = campaign_project(tmp_path_factory.mktemp("rounds") / "p", questions=1, proposals=4)
+    project = campaign_project(
+        tmp_path_factory.mktemp("rounds") / "p", questions=1, proposals=4, feature_trials=1
+    )
     write_reverting_market(project.datadir)
     with serve(behave) as served:
         project.change({"agent_market": {"llm": {"base_url": served.url, "tries": 1}}})
@@ -77,7 +83,7 @@ def test_that_every_step_ends_and_both_files_are_published(finished: Finished) -
     assert list(project.states()) == [
         *("data", "features", "expressions.1", "backtest.1", "summarize.1"),
         *("expressions.2", "backtest.2", "summarize.2"),
-        *("expressions", "backtest", "summarize", "report", "vault"),
+        *("expressions", "backtest", "summarize", "vault", "report"),
     ]
     assert set(project.states().values()) <= {"complete", "skipped"}
     facts = {name: step["facts"] for name, step in project.steps().items()}
@@ -99,6 +105,16 @@ def test_that_the_rounds_their_fallback_and_the_vault_are_shown(finished: Finish
     facts = finished.project.steps()["vault"]["facts"]
     assert facts["pooled_t"] > 3
     assert json.loads(Path(facts["vault"]).read_text())["pooled_t"] == facts["pooled_t"]
+
+
+def test_that_the_report_tells_of_the_rounds(finished: Finished) -> None:
+    steps = finished.project.steps()
+    page = Path(steps["report"]["facts"]["report"]).read_text()
+    section = page[page.index("<h2>Rounds</h2>") :].partition("</section>")[0]
+    for told in ("model 3, search 1", "model 0, search 4", "503", "Vault, opened once"):
+        assert told in section
+    for formula in steps["expressions"]["facts"]["formulas"]:
+        assert f"<td>{escape(formula)}</td>" in section
 
 
 def test_that_the_model_hears_of_the_round_before_and_of_no_later_row(finished: Finished) -> None:
@@ -142,9 +158,11 @@ def test_that_an_unchanged_run_skips_all_and_a_changed_candle_redoes_all(
 
 
 def test_that_a_campaign_whose_vault_is_open_is_over(finished: Finished) -> None:
-    result = finished.project.flow("run", "--rounds", "3", "--steps", "data,features,expressions")
-    assert result.returncode == 1
-    assert "the vault of campaign" in result.stderr and "is open" in result.stderr
+    """A third round's own task, in this process: starting the flow again would prove no more."""
+    folder = finished.project.runs()[0] / "round-2"
+    second = AgentTask.model_validate(read_json(folder / "propose.task.json"))
+    with pytest.raises(GateRejected, match=r"the vault of campaign .* is open"):
+        propose(second.model_copy(update={"number": 3, "rounds": 3, "key": "third"}))
 
 
 def test_that_a_round_ends_before_the_rows_that_confirm(setup: Setup) -> None:
