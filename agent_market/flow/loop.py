@@ -27,6 +27,7 @@ from agent_market.settings import load_settings
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
+_STOP_SECONDS = 20.0  # a run has to stop its own processes, and to note that it was interrupted
 _LOG = "run.log"
 
 
@@ -111,7 +112,8 @@ class Loop:
         try:
             # a mistake in the configuration becomes the run's error, as it stands in the record
             resolve(record.request)
-            run_logged(self._command(record.run_id), record.folder / _LOG, _show)
+            command = self._command(record.run_id)
+            run_logged(command, record.folder / _LOG, _show, stop_seconds=_STOP_SECONDS)
         except AgentMarketError as error:
             text = str(error).splitlines()[0]
             if record.read()["state"] == "running":  # it could not note it itself

@@ -28,8 +28,11 @@ def run_logged(
     log: Path,
     on_line: Callable[[str], None] = lambda line: None,
     environment: Mapping[str, str] = os.environ,
+    stop_seconds: float = _STOP_SECONDS,
 ) -> None:
     """Run a command to its end, its output going to `log`; `on_line` sees every line of it.
+
+    Interrupted, it interrupts the command, and kills it if that has not ended `stop_seconds` later.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def run_logged(
     with (
         log.open("wb") as output,
         log.open("rb") as reader,
-        _started(command, output.fileno(), environment) as process,
+        _started(command, output.fileno(), environment, stop_seconds) as process,
     ):
         for line in _lines_until_exit(process, reader.readline):
             on_line(line)
@@ -71,7 +74,7 @@ def stop_all() -> None:
 
 @contextmanager
 def _started(
-    command: Sequence[str], output: int, environment: Mapping[str, str]
+    command: Sequence[str], output: int, environment: Mapping[str, str], stop_seconds: float
 ) -> Iterator[subprocess.Popen[bytes]]:
     tethered = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command]
     with _live_lock:
@@ -89,7 +92,7 @@ def _started(
     try:
         yield process
     finally:
-        _stop(process)
+        _stop(process, stop_seconds)
         with _live_lock:
             _live.discard(process)
 
@@ -110,11 +113,11 @@ def _lines_until_exit(
         time.sleep(_POLL_SECONDS)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], seconds: float = _STOP_SECONDS) -> None:
     if process.poll() is None:
         _signal_group(process, signal.SIGINT)
         try:
-            process.wait(_STOP_SECONDS)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             _signal_group(process, signal.SIGKILL)
             process.wait()
