@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_market.errors import ConfigError, StateCorrupt
@@ -68,9 +69,16 @@ def check_parameters(name: str, values: Mapping[str, Any]) -> None:
         ) from error
 
 
+def configured(settings: AgentMarketSettings, name: str) -> dict[str, Any]:
+    """Return what the configuration says of a parameter set, where no version says anything."""
+    check_parameters(name, {})
+    risk = settings.risk
+    return {ENGINE_BUDGETS: {"macro": risk.macro_share, "intraday": risk.intraday_share}}[name]
+
+
 def parameter_store(settings: AgentMarketSettings) -> ParameterStore:
     """Return the store in the database that the settings name; the database is made if missing."""
-    return ParameterStore(open_database(database_url(settings.state_dir, _configured(settings))))
+    return ParameterStore(open_database(_url(settings)))
 
 
 class BudgetFeed:
@@ -149,7 +157,7 @@ class BudgetFeed:
 
 def _stored(settings: AgentMarketSettings) -> list[Version]:
     """Return the versions of the engine budgets; none, and no new file, without a database."""
-    url = database_url(settings.state_dir, _configured(settings))
+    url = _url(settings)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         return []
     engine = open_database(url)
@@ -162,5 +170,5 @@ def _stored(settings: AgentMarketSettings) -> list[Version]:
     return versions
 
 
-def _configured(settings: AgentMarketSettings) -> str | None:
-    return settings.flow.database_url
+def _url(settings: AgentMarketSettings) -> URL:
+    return database_url(settings.state_dir, settings.flow.database_url)

@@ -178,11 +178,7 @@ def points_to_review(
     A number changed by more than `review_change` of what it was, a number that comes or goes where
     there is no neutral value to compare it with, and an exposure above `max_exposure`.
     """
-    points = [
-        point
-        for change in changes_between(before, after)
-        if (point := _point(change, settings.review_change))
-    ]
+    points = numbers_to_review(before, after, settings)
     exposure = exposure_of(after)
     if exposure > settings.max_exposure:
         points.append(
@@ -190,6 +186,17 @@ def points_to_review(
             f"({settings.max_exposure:g}); it is {exposure_of(before):g} now"
         )
     return points
+
+
+def numbers_to_review(
+    before: Mapping[str, Any], after: Mapping[str, Any], settings: PatchSettings
+) -> list[str]:
+    """Return the changes by more than `review_change`, and numbers that come or go."""
+    return [
+        point
+        for change in changes_between(before, after)
+        if (point := _point(change, settings.review_change))
+    ]
 
 
 def exposure_of(config: Mapping[str, Any]) -> float:
