@@ -100,7 +100,7 @@ def apply(
         points = points_to_review(before, after, load_settings(merged).patches)
         show_change(config_diff(_pinned(before), _pinned(after), path.name), points)
         require_consent(points, yes=yes, understood=i_understand, ask=ask)
-        _publish(path, event, before, after, now, who=who)
+        _publish(path, event, before, after, who=who)
         say(f"{event.id} is in force from the next candle until {event.expires_at.isoformat()}.")
 
 
@@ -144,7 +144,6 @@ def _publish(
     event: EventMode,
     before: dict[str, Any],
     after: dict[str, Any],
-    now: datetime,
     *,
     who: str | None,
 ) -> None:
@@ -160,7 +159,7 @@ def _publish(
         who=who or getpass.getuser(),
         why=event.reason,
     )
-    publish(path, event, now)
+    publish(path, event, utc_now())  # not that of the diff: somebody may have read it for long
     trail.finish(number, "done")
 
 
@@ -171,7 +170,7 @@ def _stop(
         say(f"{path.name}: none in force.")
         return
     over = event.model_copy(update={"expires_at": now})
-    _publish(path, over, _with(config, event), _with(config, None), now, who=who)
+    _publish(path, over, _with(config, event), _with(config, None), who=who)
     say(f"{event.id} is over from the next candle on.")
 
 
