@@ -19,6 +19,7 @@ from agent_market.expressions import (
     parse_expression,
     sample_expression,
 )
+from agent_market.expressions.kernels import KERNELS
 from tests.expressions.expression_market import (
     ROWS,
     SCOPE,
@@ -134,6 +135,24 @@ def test_that_threads_give_the_same_bytes() -> None:
     one, three = (list(Evaluator(large, threads=n).evaluate(nodes)) for n in (1, 3))
     for node, a, b in zip(nodes, one, three, strict=True):
         assert same_bits(a, b), format_expression(node)
+
+
+def test_that_rows_half_filled_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = _large_panel(20_000)
+    node = parse_expression("log(close / open)", SCOPE)
+    expected = next(Evaluator(large).evaluate([node]))
+
+    def fails_late(x: np.ndarray, out: np.ndarray, first: int, last: int) -> None:
+        if first > 10_000:
+            raise MemoryError
+        KERNELS["log"](x, out, first, last)
+
+    evaluator = Evaluator(large, threads=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("agent_market.expressions.evaluator.KERNELS", {**KERNELS, "log": fails_late})
+        with pytest.raises(MemoryError):
+            next(evaluator.evaluate([node]))
+    assert same_bits(next(evaluator.evaluate([node])), expected)
 
 
 def _large_panel(rows: int) -> Panel:
