@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
+from freqtrade.misc import deep_merge_dicts
+
+from agent_market.market.replay import ccxt_overlay
 
 PROJECT = Path(__file__).resolve().parents[1]
 INTERRUPTED = 130
@@ -50,6 +53,37 @@ def api_server(port: int) -> dict[str, Any]:
         "jwt_secret_key": "a" * 64,
         "ws_token": "b" * 32,
     }
+
+
+def minute_bot(
+    url: str, folder: Path, port: int, pairs: Sequence[str], **changes: Any
+) -> dict[str, Any]:
+    """Return a bot of 1m candles and small models at a replay exchange, below `folder`."""
+    (folder / "userdir").mkdir(exist_ok=True)
+    config: dict[str, Any] = {
+        **ccxt_overlay(url),
+        "user_data_dir": str(folder / "userdir"),
+        "db_url": f"sqlite:///{folder}/trades.sqlite",
+        "timeframe": "1m",
+        "internals": {"process_throttle_secs": 1},
+        "api_server": api_server(port),
+        "freqai": {
+            "train_period_days": 1,
+            "feature_parameters": {
+                "include_timeframes": ["1m", "5m"],
+                "include_corr_pairlist": [pairs[0]],
+                "indicator_periods_candles": [12],
+                "label_period_candles": 3,
+            },
+            "model_training_parameters": {
+                "catboost_regressor": {"iterations": 40},
+                "lightgbm_regressor": {"n_estimators": 30},
+            },
+        },
+    }
+    config["exchange"]["pair_whitelist"] = list(pairs)
+    merged: dict[str, Any] = deep_merge_dicts(changes, config)
+    return merged
 
 
 def run_freqtrade(
