@@ -1,10 +1,11 @@
 """Search without a language model: small expressions, genetic programming, local search.
 
 It begins with all small expressions and some drawn from the grammar. Every generation, parents are
-drawn by their rank and varied within units and bounds, and the neighbors of the fittest are tried
-one after the other; what the campaign has not scored before is scored in one batch, and the best of
-old and new go on. Several islands keep different ideas alive; now and then the best of each visits
-the next. The last evaluations climb: they are neighbors alone.
+drawn by their rank and varied within units and bounds, and neighbors are tried one after the other:
+first other numbers in the best of each niche, then any step from it. What the campaign has not
+scored before is scored in one batch, and the best of old and new go on, few of each niche: what
+earns on the same days is one idea. Several islands search apart; now and then the best of each
+visits the next. The last evaluations climb: they are neighbors alone.
 
 The state is written after each generation, and everything is drawn from one generator, so a search
 that was killed and begun again ends with the very bytes of one that was not.
@@ -64,7 +65,7 @@ class SearchSettings(Section):
     pressure : 1 draws parents evenly; 3 draws the best of a hundred for every fifth child.
     migration_generations : generations between visits.
     depth : of expressions drawn anew.
-    local : share of children that are neighbors of the fittest, all tried one after the other.
+    local : share of children that are neighbors, tried one after the other.
     climbing : share of the evaluations, at the end, in which there are no other children.
     complexity : taken from the information coefficient for each node.
     """
