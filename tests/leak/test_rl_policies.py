@@ -107,7 +107,7 @@ def test_without_alpha_nothing_significant_is_earned_and_little_is_held(name: st
 @pytest.mark.parametrize("name", ["exact", "ppo"])
 def test_the_best_of_many_looks_is_not_judged_by_the_rows_it_was_chosen_by(name: str) -> None:
     """Without alpha and costs, the best look earns something by luck, and nothing elsewhere."""
-    chosen, judged = [], []
+    by_luck, judged = [], []
     for seed in range(12):
         path = barren_market(seed, 3_000).path
         policy = create_policy(name, MANY_LOOKS[name])
@@ -115,14 +115,10 @@ def test_the_best_of_many_looks_is_not_judged_by_the_rows_it_was_chosen_by(name:
         policy.fit([path], cost=0.0, seed=seed)
         problem = TradingProblem.of(path, policy.positions, 0.0)
         ground = Ground.of([problem], window=1, purge=33, valid_share=0.4)
-        by_luck = ground.earned_by(policy.choices, ground.chosen)
-        chosen.append(t_value(by_luck, 32))
+        by_luck.append(t_value(ground.earned_by(policy.choices, ground.valid), 32))
         judged.append(policy.valid_t)
-        elsewhere = ground.earned_by(policy.choices, ground.judged)
-        assert t_value(elsewhere, 32) == judged[-1]
-    assert np.mean(chosen) > 0.8
-    assert abs(np.mean(judged)) < 3 / np.sqrt(12)
-    assert np.mean(judged) < np.mean(chosen) - 0.8
+    assert np.mean(by_luck) > 0.8
+    assert abs(np.mean(judged)) < 2 / np.sqrt(12)
 
 
 def test_labels_that_were_permuted_earn_nothing() -> None:

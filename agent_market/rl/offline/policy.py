@@ -63,7 +63,6 @@ class OfflinePolicy(Policy):
             window=1,
             purge=self.settings.segment_candles,
             valid_share=self.settings.valid_share,
-            is_chosen=False,
         )
         parts = []
         for number, span in enumerate(ground.train):
@@ -186,7 +185,7 @@ class OfflinePolicy(Policy):
 
     def _measure(self, ground: Ground) -> float:
         """Return the t value of the net profit on the rows held out, each path from flat."""
-        earned = ground.earned_by(self.choices, ground.judged)
+        earned = ground.earned_by(self.choices, ground.valid)
         return t_value(earned, self.settings.segment_candles)
 
 

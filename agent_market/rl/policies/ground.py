@@ -30,16 +30,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Ground:
-    """Rows to learn from, rows to choose by, and rows to judge what was chosen.
+    """Rows to learn from, and rows to choose by and to judge what was chosen.
 
     Parameters
     ----------
     whole : TradingProblem
         All rows, path after path.
-    train, chosen, judged : tuple of Span
-        One a path. The best of many epochs looks better than it is on the rows it was chosen by,
-        so others judge it: the last ones of the path. Before either, rows are left out whose gains
-        or windows the side before could share.
+    train, valid : tuple of Span
+        One a path. The validation rows are its last ones; before them, rows are left out whose
+        gains or windows either side could share.
+    halves : pair of tuples of Span
+        The validation rows in two, a window apart. The best of many epochs looks better than it is
+        on the rows it was chosen by, so each half judges what the other has chosen.
     unit : float
         Standard deviation of a candle's return over the training rows: gains are learned in it, so
         that one learning rate and one entropy bonus fit quiet and loud markets.
@@ -47,8 +49,8 @@ class Ground:
 
     whole: TradingProblem
     train: tuple[Span, ...]
-    chosen: tuple[Span, ...]
-    judged: tuple[Span, ...]
+    valid: tuple[Span, ...]
+    halves: tuple[tuple[Span, ...], tuple[Span, ...]]
     unit: float
 
     @classmethod
@@ -59,7 +61,6 @@ class Ground:
         window: int,
         purge: int,
         valid_share: float,
-        is_chosen: bool = True,
     ) -> Ground:
         """Return the ground of some problems that have positions and costs in common.
 
@@ -71,32 +72,28 @@ class Ground:
         purge : int
             Rows left out after the training rows, and the fewest of these.
         valid_share : float
-            Share of each path's rows, the last ones, that are not trained on. The first half of
-            them chooses, the second judges.
-        is_chosen : bool
-            False where nothing is chosen by validation rows: all of them judge.
+            Share of each path's rows, the last ones, that are not trained on.
 
         Raises
         ------
         DataError
             A problem is too short, or prices never move.
         """
-        train, chosen, judged, first = [], [], [], 0
+        train, valid, earlier, later, first = [], [], [], [], 0
         for problem in problems:
             stop = first + len(problem)
-            n_valid = round(valid_share * len(problem))
-            cut = stop - n_valid
-            middle = stop - n_valid // 2 if is_chosen else cut
-            start = first + window - 1
+            cut = stop - round(valid_share * len(problem))
+            start, middle = first + window - 1, (cut + stop) // 2
             train.append(Span(start, max(start, cut - purge)))
-            chosen.append(Span(cut, max(cut, middle - window)))
-            judged.append(Span(middle, stop))
-            if len(train[-1]) < purge or (is_chosen and not len(chosen[-1])):
+            valid.append(Span(cut, stop))
+            earlier.append(Span(cut, max(cut, middle - window)))
+            later.append(Span(middle, stop))
+            if len(train[-1]) < purge or not len(earlier[-1]):
                 raise DataError(
-                    f"policy: a path of {len(problem)} rows leaves {len(train[-1])} rows "
-                    f"to train on and {len(chosen[-1])} to choose by beside window {window}, purge "
-                    f"{purge} and validation share {valid_share}; {purge} and 1 are needed. Give a "
-                    "longer path."
+                    f"policy: a path of {len(problem)} rows leaves {len(train[-1])} rows to train "
+                    f"on and {stop - cut} to validate beside window {window}, purge {purge} and "
+                    f"validation share {valid_share}; {purge} and more than two windows are "
+                    "needed. Give a longer path."
                 )
             first = stop
         whole = TradingProblem(
@@ -105,7 +102,8 @@ class Ground:
             np.concatenate([problem.gains for problem in problems]),
             problems[0].costs,
         )
-        return cls(whole, tuple(train), tuple(chosen), tuple(judged), _unit(whole, rows_of(train)))
+        halves = (tuple(earlier), tuple(later))
+        return cls(whole, tuple(train), tuple(valid), halves, _unit(whole, rows_of(train)))
 
     def segments(self, length: int, rng: np.random.Generator) -> Rows:
         """Return all training rows as segments with a random offset, shuffled, (n, length)."""

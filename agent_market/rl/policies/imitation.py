@@ -129,13 +129,13 @@ def positions_of_trades(
 def _hindsight(ground: Ground) -> tuple[Choices, npt.NDArray[np.float32]]:
     """Return targets and weights of each row and position held; mean weight 1 in training."""
     targets, lost, first = [], [], 0
-    for train, judged in zip(ground.train, ground.judged, strict=True):
+    for train, valid in zip(ground.train, ground.valid, strict=True):
         # the teacher of training rows must not know the validation rows
-        for start, stop in ((first, train.stop), (train.stop, judged.stop)):
+        for start, stop in ((first, train.stop), (train.stop, valid.stop)):
             part = ground.whole.rows(start, stop)
             targets.append(hindsight_choices(part))
             lost.append(regrets(part).sum(axis=2))
-        first = judged.stop
+        first = valid.stop
     weights = np.concatenate(lost)
     unit = weights[rows_of(ground.train)].mean()
     return np.concatenate(targets), (weights / unit).astype(np.float32)

@@ -16,6 +16,7 @@ from agent_market.learning.adapters.torch_scaling import Scaling
 from agent_market.rl.paths import Floats, PricePath
 from agent_market.rl.policies.ground import Ground, rows_of, t_value
 from agent_market.rl.policies.hindsight import follow
+from agent_market.rl.policies.looks import earned_unchosen
 from agent_market.rl.policies.policy import Features, Policy
 from agent_market.rl.policies.problem import Choices, TradingProblem, nearest_index
 from agent_market.rl.policies.recipe import Recipe
@@ -28,7 +29,7 @@ class NetPolicy(Policy):
     """What policies of nets share: only their objective differs.
 
     After `fit`, `records` holds a `training.Record` a member, and `valid_t` the t value of the
-    ensemble's net profit on the validation rows that chose no epoch.
+    ensemble's net profit on each half of the validation rows, of the epochs chosen by the other.
     """
 
     settings_type: ClassVar[type[Recipe]] = Recipe
@@ -164,6 +165,10 @@ class NetPolicy(Policy):
         )
 
     def _measure(self, ground: Ground) -> float:
-        """Return the t value of the ensemble's net profit on the rows that judge."""
-        earned = ground.earned_by(self.choices, ground.judged)
+        """Return the t value of the ensemble's profit on rows that did not choose its epochs."""
+        earned = earned_unchosen(ground, self._take, self.choices)
         return t_value(earned, self.settings.segment_candles)
+
+    def _take(self, chosen_by: str) -> None:
+        for scorer, record in zip(self._scorers, self.records, strict=True):
+            scorer.load_state_dict(record.looks.values(chosen_by))

@@ -20,12 +20,11 @@ class Recipe(PolicySettings):
     segment_candles, batch_segments : a step learns from so many segments of so many rows.
     max_epochs, patience : at most so many passes, and so many without a better validation profit;
         a patience of 0 turns early stopping off.
-    valid_share : share of each path's rows, the last ones, that are not learned from: the first
-        half of them decides when to stop, the second judges the result.
+    valid_share : share of each path's rows, the last ones, that decide when to stop.
     members : nets of different seeds, whose scores are averaged.
     first_reluctance : logit that a change of position by 1 costs before anything is learned.
-    least_valid_t : the policy stays flat for good unless the t value of its net profit on the rows
-        that judge is above this.
+    least_valid_t : the policy stays flat for good unless the t value of its net profit on the
+        validation rows is above this; each half of them judges the epoch chosen by the other.
     threads : of torch.
     """
 

@@ -21,6 +21,7 @@ from agent_market.learning.adapters.parameters import library
 from agent_market.learning.adapters.torch_scaling import Scaling
 from agent_market.rl.paths import PricePath
 from agent_market.rl.policies.ground import Ground, rows_of, t_value
+from agent_market.rl.policies.looks import Looks, earned_unchosen, judge_halves
 from agent_market.rl.policies.policy import Features, Policy, PolicySettings
 from agent_market.rl.policies.problem import Choices, TradingProblem
 from agent_market.rl.rules import TradingRules
@@ -35,8 +36,7 @@ class Sb3Settings(PolicySettings):
     n_envs : accounts that trade at a time.
     episode_candles : rows of an episode, which starts at a random row.
     reward : a name in `rl.rewards.REWARDS`.
-    evaluations : how often the policy is tried on the first half of the validation rows; the best
-        one is kept, and the second half judges it.
+    evaluations : how often the policy is tried on the validation rows; the best one is kept.
     valid_share, least_valid_t : as of `Recipe`.
     algorithm : arguments of the algorithm's class, such as `learning_rate`, over our defaults.
     threads : of torch.
@@ -56,8 +56,8 @@ class Sb3Settings(PolicySettings):
 class Sb3Policy(Policy):
     """What the policies of stable-baselines3 share.
 
-    After `fit`, `judgments` holds the net profit of the rows to choose by after each part of the
-    training, and `valid_t` the t value that the best one has on the rows that judge.
+    After `fit`, `judgments` holds the net profit of the validation rows after each part of the
+    training, and `valid_t` the t value on each half of them of the part chosen by the other.
     """
 
     settings_type: ClassVar[type[Sb3Settings]] = Sb3Settings
@@ -101,9 +101,12 @@ class Sb3Policy(Policy):
                 self._environment(path, len(span) + settings.window_candles - 1, cost, ground.unit)
                 for path, span in zip(paths, ground.train, strict=True)
             ]
-            self._learn(envs, ground, seed)
-            judged = ground.earned_by(self.choices, ground.judged)
-        self.valid_t = t_value(judged, settings.episode_candles)
+            looks = self._learn(envs, ground, seed)
+            self.judgments = looks.judgments
+            earned = earned_unchosen(
+                ground, lambda kind: self._agent.load_state_dict(looks.values(kind)), self.choices
+            )
+        self.valid_t = t_value(earned, settings.episode_candles)
         self.stays_flat = not self.valid_t > settings.least_valid_t
 
     def choices(self, features: Features) -> Choices:
@@ -161,10 +164,10 @@ class Sb3Policy(Policy):
             unit=unit,
         )
 
-    def _learn(self, envs: Sequence[Any], ground: Ground, seed: int) -> None:
-        settings, best, values = self.settings, -np.inf, None
+    def _learn(self, envs: Sequence[Any], ground: Ground, seed: int) -> Looks:
+        settings, looks = self.settings, Looks()
         algorithm = self._algorithm(envs[0], seed)
-        self._agent, self.judgments = algorithm.policy, []
+        self._agent = algorithm.policy
         part = settings.total_steps // (settings.evaluations * len(envs))
         for env in envs:
             env.seed(seed)
@@ -173,11 +176,11 @@ class Sb3Policy(Policy):
                 algorithm.set_env(env)
                 algorithm.learn(part, reset_num_timesteps=False, progress_bar=False)
             self._agent.set_training_mode(False)
-            self.judgments.append(float(ground.earned_by(self.choices, ground.chosen).sum()))
-            if self.judgments[-1] > best:
-                best = self.judgments[-1]
-                values = {k: v.clone() for k, v in self._agent.state_dict().items()}
-        self._agent.load_state_dict(values)
+            judgments = judge_halves(
+                ground, lambda span: float(ground.earned_by(self.choices, [span]).sum())
+            )
+            looks.add(*judgments, self._agent.state_dict())
+        return looks
 
     def _algorithm(self, env: Any, seed: int, **forced: Any) -> Any:
         """Return the algorithm on an environment."""

@@ -8,7 +8,6 @@ argmax_q Q(features, q) - cost(held, q). A net gives Q, one score a position, an
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from agent_market.errors import ConfigError
 from agent_market.learning.adapters.torch_nets import build, initialize
 from agent_market.rl.paths import Floats
 from agent_market.rl.policies.ground import Ground, Rows, Span
+from agent_market.rl.policies.looks import BOTH, Looks, judge_halves
 from agent_market.rl.policies.problem import Choices
 from agent_market.rl.policies.recipe import Recipe
 from agent_market.rl.policies.recursion import Float32, expected_profit
@@ -75,11 +75,10 @@ class Scorer(nn.Module):
 
 @dataclass
 class Record:
-    """What happened in a training: loss and judgment of the validation rows of each epoch."""
+    """What happened in a training: the loss of each epoch, and looks at the validation rows."""
 
-    judgments: list[float] = field(default_factory=list)
+    looks: Looks = field(default_factory=Looks)
     losses: list[float] = field(default_factory=list)
-    best_epoch: int = 0
 
 
 def build_scorer(recipe: Recipe, n_columns: int, positions: Floats, seed: int) -> Scorer:
@@ -95,7 +94,7 @@ def build_scorer(recipe: Recipe, n_columns: int, positions: Floats, seed: int) -
 def train(
     ground: Ground, columns: Tensor, lesson: Lesson, recipe: Recipe, seed: int
 ) -> tuple[Scorer, Record]:
-    """Return the scorer of the epoch that the lesson's judge likes best on the rows to choose by.
+    """Return the scorer of the epoch that the lesson's judge likes best on the validation rows.
 
     Parameters
     ----------
@@ -111,17 +110,14 @@ def train(
     optimizer = torch.optim.AdamW(
         scorer.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    best, values = -np.inf, copy.deepcopy(scorer.state_dict())
+    looks = record.looks
     for epoch in range(recipe.max_epochs):
         record.losses.append(_epoch(scorer, optimizer, ground, columns, lesson, recipe, rng))
-        judgment = _judge(scorer, ground, columns, lesson, recipe.window_candles)
-        record.judgments.append(judgment)
-        if judgment > best:
-            best, values = judgment, copy.deepcopy(scorer.state_dict())
-            record.best_epoch = epoch
-        if recipe.patience and epoch - record.best_epoch >= recipe.patience:
+        judgments = _judge(scorer, ground, columns, lesson, recipe.window_candles)
+        looks.add(*judgments, scorer.state_dict())
+        if recipe.patience and epoch - looks.best >= recipe.patience:
             break
-    scorer.load_state_dict(values)
+    scorer.load_state_dict(looks.values(BOTH))
     scorer.eval()
     return scorer, record
 
@@ -157,15 +153,18 @@ def _epoch(
     return mean
 
 
-def _judge(scorer: Scorer, ground: Ground, columns: Tensor, lesson: Lesson, window: int) -> float:
-    """Return the judgment of the rows to choose by, summed over paths."""
+def _judge(
+    scorer: Scorer, ground: Ground, columns: Tensor, lesson: Lesson, window: int
+) -> tuple[float, float]:
+    """Return the judgment of each half of the validation rows, summed over paths."""
     scorer.eval()
-    total = 0.0
-    for span in ground.chosen:
+
+    def judge(span: Span) -> float:
         with torch.inference_mode():
             scores = scorer(gather(columns, np.arange(span.start, span.stop), window)).numpy()
-        total += lesson.judge(span, choose(scores, scorer.switching.detach().numpy()))
-    return total
+        return lesson.judge(span, choose(scores, scorer.switching.detach().numpy()))
+
+    return judge_halves(ground, judge)
 
 
 def choose(scores: Float32, switching: Float32) -> Choices:

@@ -25,15 +25,13 @@ def _ground(*lengths: int) -> Ground:
 def test_rows_before_the_validation_rows_of_a_path_are_left_out() -> None:
     ground = _ground(1000)
     assert (ground.train[0].start, ground.train[0].stop) == (4, 770)
-    assert (ground.chosen[0].start, ground.chosen[0].stop) == (800, 895)
+    assert (ground.valid[0].start, ground.valid[0].stop) == (800, 1000)
 
 
-def test_other_rows_judge_than_those_that_choose_and_no_window_has_both() -> None:
-    ground = _ground(1000)
-    assert (ground.judged[0].start, ground.judged[0].stop) == (900, 1000)
-    whole = Ground.of([_problem(1000)], window=5, purge=30, valid_share=0.2, is_chosen=False)
-    assert (whole.judged[0].start, whole.judged[0].stop) == (800, 1000)
-    assert not len(whole.chosen[0])
+def test_no_window_has_rows_of_both_halves_of_the_validation_rows() -> None:
+    (earlier,), (later,) = _ground(1000).halves
+    assert (earlier.start, earlier.stop) == (800, 895)
+    assert (later.start, later.stop) == (900, 1000)
 
 
 def test_segments_cover_training_rows_alone_and_cross_no_border_of_paths() -> None:
