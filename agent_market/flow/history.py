@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from agent_market.store import read_json, write_json
 SCHEMA = 1
 UNFINISHED = ("running", "failed", "interrupted")
 Record = dict[str, Any]
+_LOOK_SECONDS = 0.5
 _LOCKS = {"run": "flow.lock", "loop": "loop.lock"}
 
 
@@ -159,7 +161,7 @@ def exclusive(state_dir: Path, what: str = "run") -> Iterator[None]:
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     with (state_dir / _LOCKS[what]).open("a+", encoding="utf-8") as file:
-        if not _try_lock(file.fileno()):
+        if not _lock_soon(file.fileno()):
             file.seek(0)
             raise ConfigError(
                 f"another {what} (process {file.read().strip() or 'unknown'}) is at work in "
@@ -192,6 +194,14 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _lock_soon(descriptor: int) -> bool:
+    # `is_held` holds the lock for a moment: somebody who only looks must not refuse a run
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while not (is_locked := _try_lock(descriptor)) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS / 10)
+    return is_locked
 
 
 def _new_folder(runs: Path) -> Path:

@@ -20,7 +20,7 @@ from agent_market.flow.patching import utc_now
 from agent_market.flow.processes import run_logged
 from agent_market.flow.retention import remove_old_runs
 from agent_market.flow.schedule import Schedule, rolling_timerange, span_of
-from agent_market.flow.setup import Request, resolve
+from agent_market.flow.setup import BIAS_NAME, Request, resolve
 from agent_market.flow.timerange import parse_timerange
 from agent_market.settings import load_settings
 
@@ -151,7 +151,8 @@ class Loop:
         record = runs[-1]
         stop = parse_timerange(record.read()["timerange"]).stop
         minutes = self._setup.settings.bias.lifetime_minutes
-        if stop is None or self._clock() < stop + timedelta(minutes=minutes):
+        has_bias = record.step(BIAS_NAME)["state"] in ("complete", "skipped")
+        if has_bias or stop is None or self._clock() < stop + timedelta(minutes=minutes):
             logger.info("run %s was not finished; going on with it", record.run_id)
             return record
         error = (

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from agent_market.decisions.advice import history_path, read_advice
 from agent_market.decisions.bias import Bias, BiasSource, PairBias, bias_clamp
 from agent_market.errors import ConfigError, StepFailed
 from agent_market.flow.display import history_table
-from agent_market.flow.history import RunRecord, list_runs
+from agent_market.flow.history import RunRecord, exclusive, is_held, list_runs
 from agent_market.flow.loop import Loop
 from agent_market.flow.outputs import Manifest
 from agent_market.flow.patching import audit_trail, utc_now
@@ -173,6 +174,25 @@ def test_that_the_loop_waits_for_a_run_that_was_started_by_hand(
     assert clock.slept == timedelta(minutes=1)
 
 
+def test_that_a_look_at_the_state_refuses_no_run(tmp_path: Path) -> None:
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            is_held(tmp_path)
+
+    (tmp_path / "flow.lock").touch()
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for _ in range(200):
+            with exclusive(tmp_path):
+                assert is_held(tmp_path)
+    finally:
+        is_over.set()
+        watcher.join()
+
+
 @pytest.mark.parametrize("state", ["running", "interrupted"])
 def test_that_a_run_that_was_stopped_is_finished_before_another_begins(
     project: FlowProject, clock: Time, state: str
@@ -197,6 +217,16 @@ def test_that_a_stopped_run_is_given_up_once_its_candle_is_too_old_for_a_bias(
     assert first["state"] == "failed"
     assert "a bias is made within 15 minutes" in str(first["error"])
     assert second["state"] == "complete"
+
+
+def test_that_a_stopped_run_that_has_published_its_bias_is_finished_however_old(
+    project: FlowProject, clock: Time
+) -> None:
+    make_loop(project, clock, "interrupted").run(1)
+    list_runs(project.state_dir)[0].skip_step("bias", "0" * 64, "", {})
+    clock.now += timedelta(days=1)
+    assert make_loop(project, clock).run(1)
+    assert [record["state"] for record in records(project)] == ["complete"]
 
 
 def test_that_a_loop_that_comes_back_waits_for_the_next_start_unless_the_last_run_failed(
