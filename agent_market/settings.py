@@ -217,6 +217,7 @@ class MeanReversionMode(ModeRule):
 
     regimes: tuple[RegimeName, ...] = ("range",)
     entry: EntryRule = "against_deviation"
+    min_score: float = Field(default=0.6, ge=0, le=1)
 
 
 class BreakoutMode(ModeRule):
@@ -308,9 +309,9 @@ class ModeSettings(Section):
     crowded_funding_bps: float = Field(default=3.0, gt=0)
     event_before_minutes: float = Field(default=30.0, ge=0, le=1440)
     event_after_minutes: float = Field(default=120.0, ge=0, le=1440)
-    min_skill_t: float | None = Field(default=1.0)
+    min_skill_t: float | None = Field(default=0.5)
     skill_days: int = Field(default=28, ge=2)
-    skill_min_days: int = Field(default=7, ge=2)
+    skill_min_days: int = Field(default=14, ge=2)
     trend: TrendMode = TrendMode()
     mean_reversion: MeanReversionMode = MeanReversionMode()
     breakout: BreakoutMode = BreakoutMode()

@@ -56,7 +56,10 @@ def small_market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallMark
                 "feature_parameters": {"include_corr_pairlist": ["BTC/USDT:USDT"]},
                 "model_training_parameters": {"catboost_regressor": {"iterations": 40}},
             },
-            "agent_market": {"modes": {"entry_edge_bps": 1}, "sizing": {"cost_bps": 0}},
+            "agent_market": {
+                "modes": {"entry_edge_bps": 1, "mean_reversion": {"min_score": 0}},
+                "sizing": {"cost_bps": 0},
+            },
         }
         small["exchange"]["pair_whitelist"] = list(pairs)
         yield SmallMarket(folder / "market", overlay(folder / "small.json", small))

@@ -67,7 +67,7 @@ def test_that_untrusted_predictions_and_zeros_are_no_evidence() -> None:
     assert _skill(record.assign(prediction=0.0)).isna().all()
 
 
-@pytest.mark.parametrize(("skill", "enters"), [(2.0, 1), (0.5, 0), (-3.0, 0), (np.nan, 1)])
+@pytest.mark.parametrize(("skill", "enters"), [(2.0, 1), (0.4, 0), (-3.0, 0), (np.nan, 1)])
 def test_that_predictions_that_failed_are_not_followed(skill: float, enters: int) -> None:
     market = pd.DataFrame(
         {

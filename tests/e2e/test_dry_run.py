@@ -62,7 +62,12 @@ def configs(replay: Replay, port: int, tmp_path_factory: pytest.TempPathFactory)
             "model_training_parameters": {"catboost_regressor": {"iterations": 40}},
         },
         "agent_market": {
-            "modes": {"entry_edge_bps": 0, "deviation_z": 0, "window_candles": 10},
+            "modes": {
+                "entry_edge_bps": 0,
+                "deviation_z": 0,
+                "window_candles": 10,
+                "mean_reversion": {"min_score": 0},
+            },
             "regime": {"window_candles": 10},
             "exits": {"max_holding_candles": 3},
             "sizing": {"cost_bps": 0},
