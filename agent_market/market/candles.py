@@ -61,6 +61,9 @@ def list_candles(datadir: Path) -> Iterator[CandleFile]:
 def read_candles(datadir: Path, pair: str, timeframe: str, kind: CandleKind) -> pd.DataFrame:
     """Return the stored candles: `date` (open time, UTC), open, high, low, close, volume.
 
+    A funding rate is in `open`, as Freqtrade hands it to strategies, in whichever of Freqtrade's
+    layouts it is stored.
+
     Raises
     ------
     DataError
@@ -70,6 +73,9 @@ def read_candles(datadir: Path, pair: str, timeframe: str, kind: CandleKind) -> 
     if not path.is_file():
         raise DataError(f"no {kind} candles of {pair} at {timeframe}: {path} does not exist")
     frame = pd.read_feather(path)
+    if kind == "funding_rate" and "funding_rate" in frame:
+        frame = frame.rename(columns={"funding_rate": "open"})
+        frame = frame.assign(high=0.0, low=0.0, close=0.0, volume=0.0)
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         raise DataError(f"{path} lacks the columns {missing}; found {list(frame.columns)}")
