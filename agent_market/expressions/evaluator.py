@@ -249,11 +249,12 @@ class Evaluator:
             kernel(out, first, last)
             return
         cuts = [first + int((last - first) * share) for share in _cuts(shares)]
-        pieces = deque(itertools.pairwise(cuts))
-        others = [self._pool.submit(_take_pieces, pieces, kernel, out) for _ in range(shares - 1)]
+        pieces = deque(partial(kernel, out, *rows) for rows in itertools.pairwise(cuts))
+        others = [self._pool.submit(_take_pieces, pieces) for _ in range(shares - 1)]
         try:
-            _take_pieces(pieces, kernel, out)
+            _take_pieces(pieces)
         finally:
+            pieces.clear()  # a thread that comes too late holds no array
             begun = [other for other in others if not other.cancel()]
             wait(begun)
         for other in begun:
@@ -351,15 +352,13 @@ def _cuts(shares: int) -> list[float]:
     return [*large, *small, 1.0]
 
 
-def _take_pieces(
-    pieces: deque[tuple[int, int]], kernel: Callable[..., None], out: FloatArray
-) -> None:
+def _take_pieces(pieces: deque[partial[None]]) -> None:
     while pieces:
         try:
             piece = pieces.popleft()
         except IndexError:  # another thread took the last one
             return
-        kernel(out, *piece)
+        piece()
 
 
 def _fill(value: float, out: FloatArray, first: int, last: int) -> None:
