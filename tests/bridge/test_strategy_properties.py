@@ -443,6 +443,7 @@ def _config(folder: Path) -> dict[str, Any]:
         "agent_market": {
             "state_dir": str(folder),
             "modes": {"entry_edge_bps": 5, "trend": {"scale_in": [0.6, 0.4]}},
+            "sizing": {"target_volatility_bps": 80},  # or no cap of exposure would bind
             "risk": {"thin_volume": 0, "max_volume_share": 20.0},
         },
     }
