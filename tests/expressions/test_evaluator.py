@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from functools import cache
 
@@ -135,6 +136,25 @@ def test_that_threads_give_the_same_bytes() -> None:
     one, three = (list(Evaluator(large, threads=n).evaluate(nodes)) for n in (1, 3))
     for node, a, b in zip(nodes, one, three, strict=True):
         assert same_bits(a, b), format_expression(node)
+
+
+def test_that_a_thread_that_does_not_come_is_not_waited_for_and_holds_no_array() -> None:
+    large, nodes, come = _large_panel(20_000), random_nodes()[:60], threading.Event()
+    array = large.series["close"].nbytes
+    alone, two = (Evaluator(large, memory_bytes=12 * array, threads=n) for n in (1, 2))
+    expected = [values.sum(where=np.isfinite(values)) for values in alone.evaluate(nodes)]
+    assert two._pool is not None
+    busy = two._pool.submit(come.wait)
+    tracemalloc.start()
+    try:
+        found = [values.sum(where=np.isfinite(values)) for values in two.evaluate(nodes)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        come.set()
+    assert busy.result()
+    assert found == expected
+    assert peak < 15 * array  # the caller's own, and masks
 
 
 def test_that_rows_half_filled_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
