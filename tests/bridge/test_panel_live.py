@@ -29,7 +29,7 @@ from agent_market.bridge.live_tasks import (
 from agent_market.bridge.targets import compute_targets
 from agent_market.learning.feature_store import FeatureStore
 from agent_market.learning.window_model import Rows, WindowModel, fit_window
-from agent_market.market.replay import ccxt_overlay, launch_replay
+from agent_market.market.replay import launch_replay
 from agent_market.market.simulator import write_market
 from agent_market.settings import SimulatorSettings
 from tests.bridge.live_bot import (
@@ -41,7 +41,7 @@ from tests.bridge.live_bot import (
     configuration,
     simulated_candles,
 )
-from tests.freqtrade_process import Bot, api_server, free_port, outlive, overlay
+from tests.freqtrade_process import Bot, free_port, minute_bot, outlive, overlay
 
 SOL = "SOL/USDT:USDT"
 PAIRS = (BTC, ETH, SOL)
@@ -454,32 +454,6 @@ COMMAND = (
 )
 
 
-def minute_bot(url: str, folder: Path, port: int) -> dict[str, Any]:
-    """A dry run of 1m candles whose model is not due again for hours."""
-    config: dict[str, Any] = {
-        **ccxt_overlay(url),
-        "user_data_dir": str(folder / "userdir"),
-        "db_url": f"sqlite:///{folder}/trades.sqlite",
-        "timeframe": "1m",
-        "internals": {"process_throttle_secs": 1},
-        "api_server": api_server(port),
-        "freqai": {
-            "identifier": "panel",
-            "train_period_days": 1,
-            "live_retrain_hours": 10,
-            "feature_parameters": {
-                "include_timeframes": ["1m", "5m"],
-                "include_corr_pairlist": [BTC],
-                "indicator_periods_candles": [12],
-                "label_period_candles": 3,
-            },
-            "model_training_parameters": PARAMETERS,
-        },
-    }
-    config["exchange"]["pair_whitelist"] = list(PAIRS)
-    return config
-
-
 def newest(bot: Bot) -> dict[str, str] | None:
     """Return the newest trusted prediction's candle of each pair, once every pair has one."""
     found = {pair: max(bot.predictions(pair, "1m"), default="") for pair in PAIRS}
@@ -492,14 +466,15 @@ def test_that_a_dry_run_trains_once_for_all_pairs_and_predicts_from_disk_after_a
 ) -> None:
     settings = SimulatorSettings(seed=11, days=5, pairs=PAIRS, timeframes=("1m", "5m", "1h"))
     write_market(settings, tmp_path / "market")
-    (tmp_path / "userdir").mkdir()
     with launch_replay(
         tmp_path / "market", clock="live", reserve_days=1, epoch=datetime.now(UTC)
     ) as replay:
         port = free_port()
+        rarely = {"identifier": "panel", "live_retrain_hours": 10}
+        config = minute_bot(replay.url, tmp_path, port, PAIRS, freqai=rarely)
         configs = [
             Path("config.replay.json"),
-            overlay(tmp_path / "minute.json", minute_bot(replay.url, tmp_path, port)),
+            overlay(tmp_path / "minute.json", config),
         ]
         first = Bot(configs, tmp_path / "first.log", port, *COMMAND)
         try:

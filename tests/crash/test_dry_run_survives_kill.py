@@ -9,50 +9,24 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from agent_market.market.replay import ccxt_overlay, launch_replay
+from agent_market.market.replay import launch_replay
 from agent_market.market.simulator import write_market
 from agent_market.settings import SimulatorSettings
-from tests.freqtrade_process import Bot, api_server, free_port, outlive, overlay
+from tests.freqtrade_process import Bot, free_port, minute_bot, outlive, overlay
 
 PAIRS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 LABEL = "&-forward_return"
 KILLS = 10
+EAGER = {"identifier": "killed", "live_retrain_hours": 0}  # trains for ever, a second apart
 Key = tuple[str, str]  # pair and candle
 COMMAND = (
     *("trade", "--dry-run", "--strategy", "HybridMultiMode"),
     *("--freqaimodel", "FastLightGBMRegressor"),
 )
-
-
-def _eager(url: str, folder: Path, port: int) -> dict[str, Any]:
-    """A bot of 1m candles that trains its two pairs for ever, a second apart."""
-    config: dict[str, Any] = {
-        **ccxt_overlay(url),
-        "user_data_dir": str(folder / "userdir"),
-        "db_url": f"sqlite:///{folder}/trades.sqlite",
-        "timeframe": "1m",
-        "internals": {"process_throttle_secs": 1},
-        "api_server": api_server(port),
-        "freqai": {
-            "identifier": "killed",
-            "train_period_days": 1,
-            "live_retrain_hours": 0,
-            "feature_parameters": {
-                "include_timeframes": ["1m", "5m"],
-                "include_corr_pairlist": [PAIRS[0]],
-                "indicator_periods_candles": [12],
-                "label_period_candles": 3,
-            },
-            "model_training_parameters": {"lightgbm_regressor": {"n_estimators": 30}},
-        },
-    }
-    config["exchange"]["pair_whitelist"] = list(PAIRS)
-    return config
 
 
 class State:
@@ -117,7 +91,6 @@ def test_that_a_dry_run_killed_ten_times_always_restarts_with_its_predictions(
 ) -> None:
     settings = SimulatorSettings(seed=11, days=5, pairs=PAIRS, timeframes=("1m", "5m", "1h"))
     write_market(settings, tmp_path / "market")
-    (tmp_path / "userdir").mkdir()
     state, draws = State(tmp_path / "userdir"), random.Random(5)
     acknowledged: dict[Key, float] = {}
     hits = {"training": 0, "saving": 0}
@@ -125,7 +98,8 @@ def test_that_a_dry_run_killed_ten_times_always_restarts_with_its_predictions(
         tmp_path / "market", clock="live", reserve_days=1, epoch=datetime.now(UTC)
     ) as replay:
         port = free_port()
-        config = overlay(tmp_path / "eager.json", _eager(replay.url, tmp_path, port))
+        eager = minute_bot(replay.url, tmp_path, port, PAIRS, freqai=EAGER)
+        config = overlay(tmp_path / "eager.json", eager)
         configs = [Path("config.replay.json"), config]
         for life in range(KILLS + 1):
             bot = Bot(configs, tmp_path / f"{life}.log", port, *COMMAND)

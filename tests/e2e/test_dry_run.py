@@ -13,7 +13,7 @@ from agent_market.decisions import Mode
 from agent_market.market.replay import ccxt_overlay, launch_replay
 from agent_market.market.replay.launch import Replay
 from tests.e2e.conftest import PAIRS
-from tests.freqtrade_process import Bot, api_server, free_port, overlay, run_freqtrade
+from tests.freqtrade_process import Bot, free_port, minute_bot, overlay, run_freqtrade
 
 FAULTS = {
     "error_share": 0.10,
@@ -40,28 +40,14 @@ def port() -> int:
 def configs(replay: Replay, port: int, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The replay overlay at the test's port, and one that makes 1m trades frequent and short."""
     folder = tmp_path_factory.mktemp("dry_run")
-    (folder / "userdir").mkdir()
-    eager: dict[str, Any] = {
-        **ccxt_overlay(replay.url),
-        "user_data_dir": str(folder / "userdir"),
-        "db_url": f"sqlite:///{folder}/trades.sqlite",
-        "timeframe": "1m",
-        "max_open_trades": len(PAIRS),
-        "internals": {"process_throttle_secs": 1},
-        "api_server": api_server(port),
-        "freqai": {
-            "identifier": "dry",
-            "train_period_days": 2,
-            "live_retrain_hours": 0.05,
-            "feature_parameters": {
-                "include_timeframes": ["1m", "5m"],
-                "include_corr_pairlist": [PAIRS[0]],
-                "indicator_periods_candles": [12],
-                "label_period_candles": 3,
-            },
-            "model_training_parameters": {"catboost_regressor": {"iterations": 40}},
-        },
-        "agent_market": {
+    eager = minute_bot(
+        replay.url,
+        folder,
+        port,
+        PAIRS,
+        max_open_trades=len(PAIRS),
+        freqai={"identifier": "dry", "train_period_days": 2, "live_retrain_hours": 0.05},
+        agent_market={
             "modes": {
                 "entry_edge_bps": 0,
                 "deviation_z": 0,
@@ -72,8 +58,7 @@ def configs(replay: Replay, port: int, tmp_path_factory: pytest.TempPathFactory)
             "exits": {"max_holding_candles": 3},
             "sizing": {"cost_bps": 0},
         },
-    }
-    eager["exchange"]["pair_whitelist"] = list(PAIRS)
+    )
     return [Path("config.replay.json"), overlay(folder / "eager.json", eager)]
 
 

@@ -3,15 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent_market.features import FeatureSet, write_feature_set
-from agent_market.market.replay import ccxt_overlay, launch_replay
+from agent_market.market.replay import launch_replay
 from agent_market.market.replay.launch import Replay
 from tests.e2e.conftest import PAIRS
-from tests.freqtrade_process import Bot, api_server, free_port, overlay
+from tests.freqtrade_process import Bot, free_port, minute_bot, overlay
 
 CHOSEN = FeatureSet(
     groups=("momentum", "candle", "calendar", "market", "funding"),
@@ -32,25 +31,8 @@ def replay(minute_market: Path) -> Iterator[Replay]:
 def test_that_a_dry_run_predicts_from_a_feature_set(replay: Replay, tmp_path: Path) -> None:
     userdir, port = tmp_path / "userdir", free_port()
     write_feature_set(userdir / "freqai_features.json", CHOSEN)
-    config: dict[str, Any] = {
-        **ccxt_overlay(replay.url),
-        "user_data_dir": str(userdir),
-        "db_url": f"sqlite:///{tmp_path}/trades.sqlite",
-        "timeframe": "1m",
-        "internals": {"process_throttle_secs": 1},
-        "api_server": api_server(port),
-        "freqai": {
-            "identifier": "chosen",
-            "train_period_days": 2,
-            "feature_parameters": {
-                "include_timeframes": ["1m", "5m"],
-                "include_corr_pairlist": [PAIRS[0]],
-                "label_period_candles": 3,
-            },
-            "model_training_parameters": {"catboost_regressor": {"iterations": 40}},
-        },
-    }
-    config["exchange"]["pair_whitelist"] = list(PAIRS)
+    freqai = {"identifier": "chosen", "train_period_days": 2}
+    config = minute_bot(replay.url, tmp_path, port, PAIRS, freqai=freqai)
     configs = [Path("config.replay.json"), overlay(tmp_path / "chosen.json", config)]
     bot = Bot(configs, tmp_path / "bot.log", port)
     try:

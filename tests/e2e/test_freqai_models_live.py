@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from agent_market.market.replay import ccxt_overlay, launch_replay
+from agent_market.market.replay import launch_replay
 from agent_market.market.replay.launch import Replay
 from tests.e2e.conftest import PAIRS
-from tests.freqtrade_process import PROJECT, Bot, api_server, free_port, overlay
+from tests.freqtrade_process import PROJECT, Bot, free_port, minute_bot, overlay
 from tests.parity.freqai import STRATEGIES, TEMPLATES
 from tests.parity.models import CLASSIFIERS, MODELS, PARAMETERS, POLICIES
 
@@ -37,7 +37,7 @@ class ModelBot:
     def __init__(self, model: str, replay: Replay, folder: Path) -> None:
         self.model = model
         self.folder = folder / model
-        (self.folder / "userdir").mkdir(parents=True)
+        self.folder.mkdir(parents=True)
         strategy, home, self.label = _strategy(model)
         self.command = ("trade", "--dry-run", "--strategy", strategy, "--freqaimodel", model)
         self.port = free_port()
@@ -51,30 +51,24 @@ class ModelBot:
         return bot.predictions(PAIR, "1m", self.label)
 
     def _content(self, replay: Replay, strategies: Path) -> dict[str, Any]:
-        content: dict[str, Any] = {
-            **ccxt_overlay(replay.url),
-            "user_data_dir": str(self.folder / "userdir"),
-            "db_url": f"sqlite:///{self.folder}/trades.sqlite",
-            "strategy_path": str(strategies),
-            "timeframe": "1m",
-            "internals": {"process_throttle_secs": 1},
-            "api_server": api_server(self.port),
-            "freqai": {
+        return minute_bot(
+            replay.url,
+            self.folder,
+            self.port,
+            [PAIR],
+            strategy_path=str(strategies),
+            freqai={
                 "identifier": "small",
-                "train_period_days": 1,
                 "live_retrain_hours": 12,
                 "feature_parameters": {
                     "include_timeframes": ["1m"],
                     "include_corr_pairlist": [],
                     "include_shifted_candles": 0,
-                    "indicator_periods_candles": [12],
                     "label_period_candles": 2 if self.model in POLICIES else 3,
                 },
                 "model_training_parameters": PARAMETERS,
             },
-        }
-        content["exchange"]["pair_whitelist"] = [PAIR]
-        return content
+        )
 
 
 def _strategy(model: str) -> tuple[str, Path, str]:
