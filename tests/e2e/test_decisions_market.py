@@ -8,9 +8,11 @@ earns by the prediction.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from agent_market.market.simulator import write_market
 from agent_market.settings import PlantedAlphaSettings, RegimeSettings, SimulatorSettings
 from tests.freqtrade_process import PROJECT, WIDE, overlay
 
+Predict = Callable[[pd.DataFrame], pd.DataFrame]
 TRAINED_ON, TRADED = 901, 301
 HORIZON, WINDOW = 12, 72
 MADE_FOR = {
@@ -79,26 +82,38 @@ def _train(datadir: Path, pairs: tuple[str, ...]) -> lightgbm.Booster:
     return lightgbm.train(parameters, lightgbm.Dataset(rows, target), num_boost_round=60)
 
 
-def _write_predictions(model: lightgbm.Booster, datadir: Path, pair: str, folder: Path) -> None:
-    candles = read_candles(datadir, pair, "5m", "futures")
-    features, spread = _features(candles)
-    known = features.notna().all(axis=1)
-    is_away = candles["date"].dt.dayofyear % 5 == 0
-    prediction = pd.Series(np.asarray(model.predict(features)), candles.index) * spread
-    frame = pd.DataFrame(
-        {"date": candles["date"], "prediction": prediction, "trusted": known & ~is_away}
-    )
-    frame.to_parquet(folder / f"predictions_{pair.partition('/')[0]}.parquet")
+def _of_model(model: lightgbm.Booster) -> Predict:
+    """Return what predicts by the model, away one day in five."""
+
+    def predict(candles: pd.DataFrame) -> pd.DataFrame:
+        features, spread = _features(candles)
+        is_away = candles["date"].dt.dayofyear % 5 == 0
+        prediction = pd.Series(np.asarray(model.predict(features)), candles.index) * spread
+        trusted = features.notna().all(axis=1) & ~is_away
+        return pd.DataFrame({"prediction": prediction, "trusted": trusted})
+
+    return predict
 
 
-def _backtest(market: SimulatorSettings, model: lightgbm.Booster, folder: Path) -> dict[str, Any]:
+def _of_nothing(candles: pd.DataFrame) -> pd.DataFrame:
+    """Return confident predictions, of 20 bps as a rule, that have nothing to do with prices."""
+    random = np.random.default_rng(len(candles) + round(candles["close"].iloc[0]))
+    hourly = np.repeat(random.standard_normal(-(-len(candles) // 12)), 12)[: len(candles)]
+    return pd.DataFrame({"prediction": 0.002 * hourly, "trusted": True})
+
+
+def _backtest(
+    market: SimulatorSettings, predict: Predict, folder: Path, **modes: Any
+) -> dict[str, Any]:
     """Return the summary of a `freqtrade backtesting` process on a market."""
     datadir, userdir, results = folder / "market", folder / "userdir", folder / "results"
     for each in (userdir, results):
         each.mkdir(parents=True)
     write_market(market, datadir)
     for pair in market.pairs:
-        _write_predictions(model, datadir, pair, userdir)
+        candles = read_candles(datadir, pair, "5m", "futures")
+        given = predict(candles).assign(date=candles["date"])
+        given.to_parquet(userdir / f"predictions_{pair.partition('/')[0]}.parquet")
     last = market.start + pd.Timedelta(days=market.days)
     with launch_replay(datadir) as replay:
         config: dict[str, Any] = {
@@ -107,7 +122,7 @@ def _backtest(market: SimulatorSettings, model: lightgbm.Booster, folder: Path) 
             "strategy_path": str(Path(__file__).parent / "strategies"),
             "max_open_trades": len(market.pairs),
             "freqai": {"train_period_days": 1, "backtest_period_days": 7},
-            "agent_market": {"state_dir": str(folder / "state")},
+            "agent_market": {"state_dir": str(folder / "state"), "modes": modes},
         }
         config["exchange"]["pair_whitelist"] = list(market.pairs)
         command = [
@@ -140,6 +155,11 @@ def _in_its_regime(summary: dict[str, Any], mode: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["regime"] in MADE_FOR[mode]]
 
 
+def _reach(row: dict[str, Any]) -> float:
+    low, high = row["mean_net_bps_interval_95"]
+    return float(row["trades"] * (high - low) / 2)
+
+
 def _mean(rows: list[dict[str, Any]], figure: str) -> float:
     return sum(row[figure] * row["trades"] for row in rows) / sum(row["trades"] for row in rows)
 
@@ -170,7 +190,7 @@ def test_that_each_mode_earns_in_the_regime_it_is_made_for(
         detail_days=0,
         alpha=PlantedAlphaSettings(crowding=0.2),
     )
-    summary = _backtest(market, model, tmp_path)
+    summary = _backtest(market, _of_model(model), tmp_path)
     for mode in MADE_FOR:
         rows = _in_its_regime(summary, mode)
         assert sum(row["trades"] for row in rows) >= 20, (mode, rows)
@@ -187,7 +207,7 @@ def test_that_the_usual_modes_earn_before_costs_on_a_smaller_market(
     market = SimulatorSettings(
         seed=TRADED, days=45, timeframes=("5m", "1h"), detail_days=0, pairs=pairs
     )
-    summary = _backtest(market, model, tmp_path)
+    summary = _backtest(market, _of_model(model), tmp_path)
     for mode in ("trend", "defensive"):
         rows = _in_its_regime(summary, mode)
         assert sum(row["trades"] for row in rows) >= 20, (mode, rows)
@@ -195,3 +215,21 @@ def test_that_the_usual_modes_earn_before_costs_on_a_smaller_market(
     regimes = {row["mode"]: row["regime"] for row in summary["by_mode_and_regime"]}
     assert regimes["trend"] == "trend"
     assert regimes["mean_reversion"] == "range"
+
+
+@pytest.mark.timeout(900)
+def test_that_confident_predictions_of_nothing_are_followed_little_and_cost_no_more_than_costs(
+    tmp_path: Path,
+) -> None:
+    pairs = SimulatorSettings().pairs[:2]
+    market = SimulatorSettings(
+        seed=TRADED, days=50, timeframes=("5m", "1h"), detail_days=0, pairs=pairs, no_alpha=True
+    )
+    asked = _backtest(market, _of_nothing, tmp_path / "asked")
+    plain = _backtest(market, _of_nothing, tmp_path / "plain", min_skill_t=None)
+    # a fortnight of forty days passes before there is evidence
+    assert asked["totals"]["trades"] < 0.7 * plain["totals"]["trades"]
+    for summary in (asked, plain):
+        rows = [row for row in summary["by_mode_and_regime"] if row["days"] > 2]
+        before = sum(row["mean_before_fees_bps"] * row["trades"] for row in rows)
+        assert abs(before) < 1.5 * math.hypot(*map(_reach, rows)), rows  # three standard errors
