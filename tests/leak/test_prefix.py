@@ -58,11 +58,16 @@ def _strategy() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     settings = {
-        "modes": {"entry_edge_bps": 1, "long_shot": {"enabled": True, "min_score": 0}},
+        "modes": {
+            "entry_edge_bps": 1,
+            "mean_reversion": {"min_score": 0},
+            "long_shot": {"enabled": True, "min_score": 0},
+        },
         "regime": {"shock_z": 2.5},
     }
-    strategy = module.HybridMultiMode({"agent_market": settings})
-    strategy.freqai_info = {"feature_parameters": {"label_period_candles": 12}}
+    freqai = {"feature_parameters": {"label_period_candles": 12}}
+    strategy = module.HybridMultiMode({"agent_market": settings, "freqai": freqai})
+    strategy.freqai_info = freqai
     return strategy
 
 
