@@ -105,7 +105,8 @@ def run_state(content: Mapping[str, Any], *, is_held: bool) -> str:
 def result_table(summary: Mapping[str, Any]) -> Table:
     """Return trades, profit, drawdown, Sharpe ratio and information coefficient, also per mode."""
     backtest, totals = summary["backtest"], summary["totals"]
-    title = f"{backtest['strategy']}, {backtest['model'] or 'no model'}, {backtest['timerange']}"
+    span = span_of(backtest["timerange"] or "")
+    title = f"{backtest['strategy']}, {backtest['model'] or 'no model'}, {span}"
     table = Table(
         Column("", no_wrap=True),
         *["trades", "profit %", "win %", "drawdown %", "Sharpe", "mean IC"],
