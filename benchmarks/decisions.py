@@ -38,6 +38,7 @@ from agent_market.decisions.policy_bias import biases_of, view_of_predictions
 from agent_market.evaluation import read_backtest_result
 from agent_market.evaluation.gates import Comparison, compare
 from agent_market.evaluation.metrics import sharpe_interval, sharpe_ratio
+from agent_market.evaluation.summary import plain_values
 from agent_market.evaluation.trade_breakdown import breakdown, modes, trade_figures
 from agent_market.features.macro_events import SCHEDULES, release_times
 from agent_market.flow.configuration import deep_merge
@@ -101,7 +102,7 @@ def main() -> None:
         with launch_replay(datadir) as replay:
             for name, path in run_all(place, replay.url):
                 done[name] = path
-                result = describe(done, asked)
+                result = plain_values(describe(done, asked))
                 write_json(asked.output, result)  # what is done is kept if the rest takes too long
     for line in lines(result):
         print(line)
@@ -301,14 +302,7 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         "| | net return | Sharpe [95 %] | drawdown | trades | win rate | fees | funding paid |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in result["variants"]:
-        low, high = row["sharpe_interval_95"]
-        table.append(
-            f"| {row['name']} | {row['net_return_percent']:+.2f} % | {row['sharpe']:.2f} "
-            f"[{low:.1f}, {high:.1f}] | {row['max_drawdown_percent']:.2f} % | {row['trades']} | "
-            f"{100 * row.get('win_rate', float('nan')):.0f} % | {row.get('fees_paid', 0.0):.0f} | "
-            f"{row.get('funding_paid', 0.0):.1f} |"
-        )
+    table += [_figures_line(row) for row in result["variants"]]
     table += [
         "",
         (
@@ -326,6 +320,20 @@ def lines(result: Mapping[str, Any]) -> list[str]:
             f"{cases[1.0, 0.0]['sharpe_difference']:+.2f} [{sharpe[0]:+.2f}, {sharpe[1]:+.2f}] |"
         )
     return table
+
+
+def _figures_line(row: Mapping[str, Any]) -> str:
+    sharpe, won = "n/a", "n/a"
+    if row["sharpe"] is not None:
+        low, high = row["sharpe_interval_95"]
+        sharpe = f"{row['sharpe']:.2f} [{low:.1f}, {high:.1f}]"
+    if row["trades"]:
+        won = f"{100 * row['win_rate']:.0f} %"
+    return (
+        f"| {row['name']} | {row['net_return_percent']:+.2f} % | {sharpe} | "
+        f"{row['max_drawdown_percent']:.2f} % | {row['trades']} | {won} | "
+        f"{row.get('fees_paid', 0.0):.0f} | {row.get('funding_paid', 0.0):.1f} |"
+    )
 
 
 def _difference(case: Mapping[str, Any]) -> str:
