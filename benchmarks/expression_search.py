@@ -13,8 +13,8 @@
 
 Name the parts to run; without a name, all run that need no data, for half an hour of one core.
 Figures of parts and markets that are not run stay in the file. Formulas and settings were chosen on
-markets of the seeds 1 and 2, the score and the niches on those of the third and fourth formula of
-the seeds 11 and 12; no market of seed 13 was looked at before its figures were written. Writes
+markets of the seeds 1 and 2, the score and the niches on those of the seeds 11 and 12; no
+market of seed 13 was looked at before its figures were written. Writes
 `benchmarks/results/expression_search.json`. `tests/evaluation/expressions` runs parts of it;
 docs/expression-search.md tells what it found.
 """
