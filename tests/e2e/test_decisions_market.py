@@ -87,7 +87,7 @@ def _of_model(model: lightgbm.Booster) -> Predict:
 
     def predict(candles: pd.DataFrame) -> pd.DataFrame:
         features, spread = _features(candles)
-        is_away = candles["date"].dt.dayofyear % 5 == 0
+        is_away = candles["date"].dt.day_of_year % 5 == 0
         prediction = pd.Series(np.asarray(model.predict(features)), candles.index) * spread
         trusted = features.notna().all(axis=1) & ~is_away
         return pd.DataFrame({"prediction": prediction, "trusted": trusted})
