@@ -21,6 +21,7 @@ from typing import Any
 from decisions import PAIRS, STRATEGY, Place, Variant, figures
 
 from agent_market.evaluation import read_backtest_result
+from agent_market.evaluation.summary import plain_values
 from agent_market.market.replay import launch_replay
 from agent_market.market.simulator import write_market
 from agent_market.settings import SimulatorSettings
@@ -45,7 +46,7 @@ def main() -> None:
         for row in measure((asked.keep or Path(own)).resolve(), asked.seeds, asked.workers):
             rows.append(row)
             print(line(row), flush=True)
-            write_json(asked.output, {"timerange": TIMERANGE, "rows": rows})
+            write_json(asked.output, plain_values({"timerange": TIMERANGE, "rows": rows}))
     print(f"written to {asked.output}")
 
 
