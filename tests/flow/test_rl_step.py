@@ -184,7 +184,7 @@ def test_that_after_rounds_policies_wait_for_features_and_expressions() -> None:
         assert tuple(steps_of(request)) == request.step_names == request.selected
     names = request.step_names
     assert names[names.index("rl") - 1 :] == (
-        *("expressions", "rl", "backtest", "summarize", "report", "vault"),
+        *("expressions", "rl", "backtest", "summarize", "vault", "report"),
     )
     assert steps_of(request)["rl"].needs == ("data", "features", "expressions")
 
